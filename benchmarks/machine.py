@@ -1,0 +1,68 @@
+"""Where a figure was measured: without this it means nothing."""
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("quickeye", "onnxruntime", "openvino", "uvicorn", "uvloop", "httptools", "numpy", "pillow", "simplejpeg")
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
+
+
+def processor() -> tuple[str, list[str]]:
+    """The CPU's name, and which of the instruction sets that matter here it has."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine(), []
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    have = facts.get("flags", "").split()
+    return facts.get("model name", platform.machine()), [flag for flag in FLAGS if flag in have]
+
+
+def versions() -> dict[str, str]:
+    """Of everything installed that decides a figure."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, object]:
+    """CPU, cores that this process may use, kernel, load at the start, versions."""
+    name, flags = processor()
+    return {
+        "cpu": name,
+        "instructions": flags,
+        "cores": len(os.sched_getaffinity(0)),
+        "kernel": platform.release(),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "versions": versions(),
+    }
+
+
+def add_json_flag(parser: argparse.ArgumentParser) -> None:
+    """``--json``, the same for every program here."""
+    parser.add_argument("--json", action="store_true", help="print pure JSON")
+
+
+def publish(result: Mapping[str, object], lines: list[str], *, as_json: bool) -> None:
+    """Print the result with its machine, as JSON or as text."""
+    where = machine()
+    if as_json:
+        print(json.dumps({"machine": where, **result}, indent=2))
+        return
+    print(f"{where['cpu']}, {where['cores']} cores, {', '.join(processor()[1])}; load {where['load_1min']}")
+    print(", ".join(f"{name} {number}" for name, number in versions().items()))
+    print("\n".join(["", *lines]))
+
+
+def verdict(value: float, bar: float) -> str:
+    """Whether a figure keeps below its bar."""
+    return "ok" if value <= bar else "MISSED"

@@ -1,0 +1,1 @@
+"""Makes light models, measured with the code that serves them."""

@@ -1,0 +1,115 @@
+"""The operators that the INT8 pass computes itself, in float64 on the CPU.
+
+Codes are whole numbers, and sums of their products stay far below 2⁵³: float64
+holds them exactly, in whatever order a machine adds. That is what makes a
+calibration give the same file everywhere; engines in float32 do not.
+
+A convolution is taken as a sum over the taps of its kernel, each a shifted view
+of the input. Adding an operator: a function and a line in ``OPERATORS``.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from optimize.errors import PassError
+
+Attributes = Mapping[str, object]
+
+
+def _numbers(attributes: Attributes, name: str, default: list[int]) -> list[int]:
+    return list(cast("list[int]", attributes.get(name, default)))
+
+
+def taps(x: Tensor, kernel: tuple[int, int], attributes: Attributes) -> Iterator[Tensor]:
+    """What each place of the kernel sees, row by row.
+
+    Args:
+        x: (N, C, H, W); what lies outside is 0.
+    Yields:
+        (N, C, H', W') views, one per place of the kernel.
+    """
+    top, left, bottom, right = _numbers(attributes, "pads", [0, 0, 0, 0])
+    down, across = _numbers(attributes, "strides", [1, 1])
+    dilation_y, dilation_x = _numbers(attributes, "dilations", [1, 1])
+    x = F.pad(x, (left, right, top, bottom))
+    height = (x.shape[2] - dilation_y * (kernel[0] - 1) - 1) // down + 1
+    width = (x.shape[3] - dilation_x * (kernel[1] - 1) - 1) // across + 1
+    for row in range(kernel[0]):
+        for column in range(kernel[1]):
+            y, z = row * dilation_y, column * dilation_x
+            yield x[:, :, y : y + down * (height - 1) + 1 : down, z : z + across * (width - 1) + 1 : across]
+
+
+def conv(x: Tensor, weight: Tensor, attributes: Attributes) -> Tensor:
+    """(N, C, H, W) by (O, C / groups, h, w) → (N, O, H', W'), without bias."""
+    groups = int(cast("int", attributes.get("group", 1)))
+    kernel = (weight.shape[2], weight.shape[3])
+    flat = weight.flatten(2)
+    total: Tensor | None = None
+    for place, seen in enumerate(taps(x, kernel, attributes)):
+        part = _tap(seen, flat[:, :, place], groups)
+        total = part if total is None else total.add_(part)
+    return cast("Tensor", total)
+
+
+def _tap(seen: Tensor, weight: Tensor, groups: int) -> Tensor:
+    if weight.shape[1] == 1 and weight.shape[0] == groups:
+        return seen * weight.view(1, -1, 1, 1)
+    if groups == 1:
+        return torch.einsum("oc,nchw->nohw", weight, seen)
+    parts = seen.unflatten(1, (groups, -1))
+    return torch.einsum("goc,ngchw->ngohw", weight.unflatten(0, (groups, -1)), parts).flatten(1, 2)
+
+
+def gemm(x: Tensor, weight: Tensor, attributes: Attributes) -> Tensor:
+    """(N, K) by (O, K) → (N, O), without bias.
+
+    Raises:
+        PassError: a Gemm that is not a plain layer.
+    """
+    plain = attributes.get("transB", 0) == 1 and not attributes.get("transA", 0)
+    if not plain or attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0:
+        raise PassError("this pass takes a Gemm with transB = 1, transA = 0, alpha = beta = 1 only")
+    return x @ weight.T
+
+
+def _add(inputs: list[Tensor], _: Attributes) -> Tensor:
+    return inputs[0] + inputs[1]
+
+
+def _global_average_pool(inputs: list[Tensor], _: Attributes) -> Tensor:
+    return inputs[0].mean((2, 3), keepdim=True)
+
+
+def _max_pool(inputs: list[Tensor], attributes: Attributes) -> Tensor:
+    kernel = _numbers(attributes, "kernel_shape", [])
+    if attributes.get("ceil_mode", 0):
+        raise PassError("this pass takes a MaxPool with ceil_mode = 0 only")
+    floor = inputs[0].amin()
+    best: Tensor | None = None
+    for seen in taps(inputs[0] - floor, (kernel[0], kernel[1]), attributes):
+        best = seen if best is None else torch.maximum(best, seen)
+    return cast("Tensor", best) + floor
+
+
+def _flatten(inputs: list[Tensor], attributes: Attributes) -> Tensor:
+    if attributes.get("axis", 1) != 1:
+        raise PassError("this pass takes a Flatten with axis = 1 only")
+    return inputs[0].flatten(1)
+
+
+WEIGHTED: dict[str, Callable[[Tensor, Tensor, Attributes], Tensor]] = {"Conv": conv, "Gemm": gemm}
+
+OPERATORS: dict[str, Callable[[list[Tensor], Attributes], Tensor]] = {
+    "Add": _add,
+    "Flatten": _flatten,
+    "GlobalAveragePool": _global_average_pool,
+    "MaxPool": _max_pool,
+}
+
+# These move or choose codes: what comes out has the scale and zero point of what went in.
+SAME_CODES = frozenset({"Flatten", "MaxPool"})

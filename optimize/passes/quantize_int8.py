@@ -1,0 +1,68 @@
+"""Post-training INT8: unsigned 8-bit activations, signed 8-bit weights, one scale per output channel.
+
+The idea: walk the net once, from the pixels on, with some sixty pictures. At
+each layer (1) look at what really arrives, in the codes of the layers before;
+(2) round the weights so that the layer's outputs change least, not the weights
+(``weight_rounding``); (3) move what shifted on average into the bias; (4) choose
+the range of what comes out (``activation_range``); go on with those codes.
+
+Why so: measured on EfficientNet-Lite0, rounding to nearest leaves nine answers
+in ten as they were whatever the range method, because the *weights* of a few
+early layers carry the error, not the activations. (2) and (3) remove most of
+it. The figures are in the model card.
+
+Everything is summed in whole numbers (``float64_operators``), so the result
+does not depend on the machine: the same pictures and weights give the same file.
+
+What it does not do: it leaves nothing in float (a layer that 8 bits hurt too
+much needs another pass), knows the operators of ``float64_operators`` only, and
+does not train.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from optimize.errors import PassError
+from optimize.passes import Pass, PassConfig
+from optimize.passes.activation_range import RangeMethod
+from optimize.passes.float_graph import read_float_graph
+from optimize.passes.integer_walk import IntegerWalk
+from optimize.passes.qdq import write_qdq
+
+
+class QuantizeInt8(PassConfig):
+    """What a recipe may choose.
+
+    ``pair_safe`` keeps pairs of weights small enough for x86 CPUs without VNNI
+    to sum them exactly with their fast instruction.
+    """
+
+    range_method: RangeMethod = "percentile"
+    percentile: Annotated[float, Field(gt=0.5, lt=1)] = 0.99999
+    pair_safe: bool = True
+
+
+def quantize_int8(model: bytes, pictures: NDArray[np.uint8], config: QuantizeInt8) -> bytes:
+    """Calibrate and write.
+
+    Args:
+        model: float ONNX, batch norms folded, uint8 NHWC in.
+        pictures: uint8 (N, height, width, channels); natural, varied, never those that judge the result.
+        config: see ``QuantizeInt8``.
+    Returns:
+        ONNX in QDQ form, with the input, outputs and metadata of ``model``.
+    Raises:
+        PassError: no pictures, or a graph that the pass does not understand.
+    """
+    if pictures.ndim != 4 or not len(pictures) or pictures.dtype != np.uint8:
+        raise PassError(f"calibration needs uint8 pictures (N, height, width, channels), not {pictures.shape}")
+    graph = read_float_graph(model)
+    walk = IntegerWalk(graph, config.range_method, config.percentile, pair_safe=config.pair_safe)
+    walk.run(pictures)
+    return write_qdq(graph, walk.scales, walk.layers)
+
+
+PASS: Pass[QuantizeInt8] = Pass(QuantizeInt8, quantize_int8)

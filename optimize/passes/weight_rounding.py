@@ -1,0 +1,109 @@
+"""Rounding a layer's weights to 8 bits so that its *outputs* change least.
+
+Rounding each weight to the nearest code is best for the weights, not for what
+they compute. Inputs of a layer are correlated: an error made in one weight can
+be undone by its neighbours. So weights are rounded one input at a time, the
+loudest first, and after each the remaining ones move to make up for what was
+lost, as the covariance of the inputs says (GPTQ, arXiv:2210.17323, after
+Hassibi's optimal brain surgeon). What shifts the mean is left to the bias.
+
+A second constraint can be kept at the same time. x86 CPUs without VNNI multiply
+unsigned codes (0 to 255) by signed ones two at a time into 16 bits, and cut off
+what does not fit: 255 · (a + b) > 32767. If no two weights that meet there have
+a sum beyond ±128, nothing is ever cut off and their fast instruction is exact.
+``pairs`` says which weights meet: ``adjacent`` inputs (2i, 2i + 1), ``any`` two
+of an output's, or ``free`` where no engine pairs them. The few weights that
+would break the rule are clamped, and their neighbours make up for it.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Pairs = Literal["free", "adjacent", "any"]
+
+LIMIT = 127
+PAIR_LIMIT = 128
+DAMPING = 0.01
+SHRINKS = (1.0, 0.97, 0.94, 0.91, 0.88)
+
+
+def round_weights(weights: Tensor, covariance: Tensor, floors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """Choose a scale for each output, then codes for its weights.
+
+    Args:
+        weights: float64 (G, O, K), G groups of O outputs of K inputs.
+        covariance: float64 (G, K, K), of the inputs.
+        floors: float64 (G, O), the smallest scales allowed.
+        pairs: which weights may not add up to more than ±128 codes.
+    Returns:
+        Codes, whole float64 (G, O, K) in −127…127, and scales (G, O), float64 that float32 holds exactly.
+    """
+    scales = _scales(weights, covariance, floors)
+    return _codes(weights, covariance, scales, pairs), scales
+
+
+def output_error(difference: Tensor, covariance: Tensor) -> Tensor:
+    """Variance of the outputs' error, (G, O), for a change of weights (G, O, K)."""
+    return ((difference @ covariance) * difference).sum(2)
+
+
+def _scales(weights: Tensor, covariance: Tensor, floors: Tensor) -> Tensor:
+    """Per output, the share of its largest weight that rounds to nearest with the least error."""
+    widest = weights.abs().amax(2)
+    best_scale = best_error = torch.empty(0)
+    for share in SHRINKS:
+        scale = torch.maximum(widest * (share / LIMIT), floors).float().double()
+        codes = torch.clamp(torch.round(weights / scale[..., None]), -LIMIT, LIMIT)
+        error = output_error(weights - codes * scale[..., None], covariance)
+        if not best_scale.numel():
+            best_scale, best_error = scale, error
+        better = error < best_error
+        best_scale, best_error = torch.where(better, scale, best_scale), torch.where(better, error, best_error)
+    return best_scale
+
+
+def _codes(weights: Tensor, covariance: Tensor, scales: Tensor, pairs: Pairs) -> Tensor:
+    groups, outputs, inputs = weights.shape
+    order = torch.argsort(covariance.diagonal(dim1=1, dim2=2), dim=1, descending=True, stable=True)
+    columns = order[:, None].expand(groups, outputs, inputs)
+    left = torch.gather(weights, 2, columns)
+    rows = torch.gather(covariance, 1, order[:, :, None].expand(groups, inputs, inputs))
+    factor = _inverse_factor(torch.gather(rows, 2, order[:, None].expand(groups, inputs, inputs)))
+    codes = torch.zeros_like(weights)
+    for step in range(inputs):
+        place = order[:, step]
+        low, high = _allowed(codes, place, pairs)
+        value = left[:, :, step]
+        code = torch.clamp(torch.round(value / scales), low, high)
+        codes.scatter_(2, place[:, None, None].expand(groups, outputs, 1), code[..., None])
+        error = (value - code * scales) / factor[:, step, step, None]
+        left[:, :, step:] -= error[..., None] * factor[:, step, None, step:]
+    return codes
+
+
+def _inverse_factor(covariance: Tensor) -> Tensor:
+    """Upper Cholesky factor of the inverse; the diagonal is damped, so that silent inputs do no harm."""
+    diagonal = covariance.diagonal(dim1=1, dim2=2)
+    damping = DAMPING * diagonal.mean(1, keepdim=True) + 1e-12
+    damped = covariance + torch.diag_embed(damping.expand_as(diagonal))
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
+    upper: Tensor = torch.linalg.cholesky(inverse, upper=True)
+    return upper
+
+
+def _allowed(codes: Tensor, place: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """(low, high), each (G, O): what the next code may be, beside those already chosen (0: not yet)."""
+    if pairs == "any":
+        most, least = codes.amax(2), codes.amin(2)
+    elif pairs == "adjacent":
+        partner = (place ^ 1)[:, None, None].expand(*codes.shape[:2], 1)
+        known = partner < codes.shape[2]
+        met = torch.gather(codes, 2, torch.where(known, partner, 0)).squeeze(2) * known.squeeze(2)
+        most = least = met
+    else:
+        most = least = torch.zeros_like(codes[:, :, 0])
+    low = torch.clamp(-PAIR_LIMIT - torch.clamp(least, max=0), min=-LIMIT)
+    high = torch.clamp(PAIR_LIMIT - torch.clamp(most, min=0), max=LIMIT)
+    return low, high

@@ -1,0 +1,1 @@
+"""Serves bundles in real time. Never imports ``optimize``; needs no torch."""

@@ -1,0 +1,154 @@
+"""The ASGI application: hot calls first, the framework for everything else.
+
+A hot call is matched by its pattern and answered by a plain ASGI endpoint; it
+never meets FastAPI. Whatever ends badly, on either side, is rendered in one form
+(``errors.py``), with a request id, and leaves one line in the access log.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+
+from model_zoo.errors import ModelZooError
+from server.backends.errors import BackendError
+from server.config import Config
+from server.errors import InternalError, Refusal, ServingError, refusal_of
+from server.exchange import Exchange, Message, Receive, Scope, Send, error_body, open_exchange
+from server.routes import HotRoute, all_routes
+from server.service import Service
+
+log = logging.getLogger("quickeye.app")
+
+DESCRIPTION = 'Post an image, get its classes. Errors all have the form `{"error": {code, message, request_id}}`.'
+QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+def create_app(config: Config) -> "App":
+    """The server as an ASGI application. Its lifespan loads, checks and warms the models."""
+    return App(Service(config))
+
+
+class App:
+    """Dispatches hot calls; hands the rest to FastAPI."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._hot: list[HotRoute] = []
+        self._framework = _framework(service)
+        hot_paths: dict[str, Any] = {}
+        for routes in all_routes(service):
+            self._hot.extend(routes.hot)
+            hot_paths.update(routes.openapi)
+            if routes.router is not None:
+                self._framework.include_router(routes.router)
+        _describe_hot_calls(self._framework, hot_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One ASGI connection."""
+        if scope["type"] != "http":
+            await self._framework(scope, receive, send)
+            return
+        exchange = open_exchange(scope, receive, send)
+        try:
+            if not await self._answer_hot(exchange):
+                await self._answer_by_framework(exchange, scope, receive, send)
+        except Exception:  # the border: logged with its request id, and nothing of it leaks
+            log.exception("request %s failed", exchange.request_id)
+            if not exchange.status:
+                await exchange.refuse(refusal_of(InternalError("")))
+        finally:
+            if self.service.config.access_log and exchange.path not in QUIET_PATHS:
+                exchange.log()
+
+    async def _answer_hot(self, exchange: Exchange) -> bool:
+        for route in self._hot:
+            match = route.pattern.fullmatch(exchange.path)
+            if match is not None:
+                if exchange.method == route.method:
+                    await route.endpoint(exchange, match.groupdict())
+                else:
+                    refusal = Refusal("method_not_allowed", f"{exchange.path} takes {route.method}")
+                    await exchange.refuse(refusal, (b"allow", route.method.encode()))
+                return True
+        return False
+
+    async def _answer_by_framework(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", exchange.request_id.encode())]
+            await send(message)
+
+        scope.setdefault("state", {})["request_id"] = exchange.request_id
+        await self._framework(scope, receive, send_with_id)
+
+
+def _framework(service: Service) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.close()
+
+    app = FastAPIOffline(
+        title="Quickeye",
+        description=DESCRIPTION,
+        version="1",
+        lifespan=lifespan,
+        openapi_url="/openapi.json",
+        redoc_url=None,
+    )
+    for kind in (ServingError, ModelZooError, BackendError):
+        app.add_exception_handler(kind, _render)
+    app.add_exception_handler(HTTPException, _render_http)
+    app.add_exception_handler(RequestValidationError, _render_validation)
+    return app
+
+
+def _response(request: Request, refusal: Refusal) -> Response:
+    headers = {} if refusal.retry_after is None else {"Retry-After": refusal.retry_after}
+    body = error_body(refusal, request.state.request_id)
+    return Response(body, refusal.status, headers, "application/json")
+
+
+async def _render(request: Request, error: Exception) -> Response:
+    refusal = refusal_of(error)
+    if refusal.code == "internal":
+        log.error("request %s failed", request.state.request_id, exc_info=error)
+    return _response(request, refusal)
+
+
+async def _render_http(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 405:
+        return _response(request, Refusal("method_not_allowed", f"{request.url.path} does not take {request.method}"))
+    if status == 404:
+        return _response(request, Refusal("not_found", f"nothing is at {request.url.path[:200]}; see /docs"))
+    return _response(request, Refusal("invalid_request", "the request cannot be understood"))
+
+
+async def _render_validation(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return _response(request, Refusal("invalid_request", f"{where}: {first['msg']}"))
+
+
+def _describe_hot_calls(app: FastAPI, paths: dict[str, Any]) -> None:
+    """Put the hot calls' OpenAPI beside the framework's own."""
+    original = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = original()
+            schema["paths"] = {**paths, **schema["paths"]}
+        return original()
+
+    app.openapi = openapi  # type: ignore[method-assign]

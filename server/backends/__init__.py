@@ -1,0 +1,62 @@
+"""Execution engines: each runs a bundle's graph on some device.
+
+One ``Protocol``, one table. A new engine is one file that offers
+``load(bundle, options) -> Backend``, one line in ``BACKENDS``, and passes the
+conformance suite in ``tests/server/backends``. No web framework is imported
+here: ``optimize`` measures with the code that serves.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Device = Literal["auto", "cpu", "cuda"]
+
+# name -> "module:loader"; nothing is imported until it is chosen.
+BACKENDS: dict[str, str] = {
+    "onnxruntime": "server.backends.onnxruntime:load",
+    "openvino": "server.backends.openvino:load",
+    "fake": "server.backends.fake:load",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BackendOptions:
+    """How one instance of a model is to run.
+
+    ``threads`` is the number of threads inside one call of ``run``.
+    ``extra`` is engine-specific (provider lists, precision hints); its keys
+    begin with the engine's name (``extras.py``).
+    """
+
+    device: Device = "auto"
+    threads: int = 1
+    max_batch_size: int = 8
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+class Backend(Protocol):
+    """One loaded instance of a model. Used by one thread at a time.
+
+    ``precision`` is what it computes in: the bundle's, or ``bf16`` where the engine was asked for it.
+    """
+
+    name: str
+    device: str
+    precision: str
+
+    def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Run one batch; blocks, and releases the GIL while the engine works.
+
+        Args:
+            batch: (N, height, width, channels), C-contiguous, 1 ≤ N ≤ ``max_batch_size``.
+        Returns:
+            One array per output of the bundle's spec, in its order; each has N rows.
+        Raises:
+            BackendError: the engine failed; the instance may be used again.
+        """
+
+    def close(self) -> None:
+        """Give the engine's memory back; ``run`` must not be called after."""

@@ -1,0 +1,180 @@
+"""ONNX Runtime: the engine that runs everywhere; CPU, CUDA and TensorRT.
+
+Exact 8-bit sums. On x86 CPUs without VNNI the runtime multiplies unsigned by
+signed bytes with ``vpmaddubsw``, which cuts each pair's sum off at 16 bits: an
+ordinary INT8 EfficientNet-Lite0 then differs from its own arithmetic by up to
+five logits and changes one first class in seven. There the session is asked to
+sum exactly (``session.x64quantprecision``: the weights become unsigned), which
+costs 1.4× of the time. A bundle whose weights cannot overflow needs none of it:
+``saturation.py`` looks, and the fast sums are used.
+
+Quiet when idle: no thread spins between runs, and an instance of one thread
+has no pool at all. The arena is kept (without it a batch of eight is a third
+slower: page faults); memory patterns are off, they cost memory and gain nothing.
+
+Settings: ``onnxruntime.providers`` (a list in order of preference, of cpu, cuda,
+tensorrt or the runtime's own names), ``onnxruntime.device_id``,
+``onnxruntime.exact`` (1 or 0 overrides the above), ``onnxruntime.trt_fp16``,
+``onnxruntime.trt_cache`` (a folder for built engines).
+"""
+
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.bundle import Bundle
+from server.backends import Backend, BackendOptions
+from server.backends.batches import batch_limit, padded, refuse_odd_batch
+from server.backends.cpu_features import cpu_features
+from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError
+from server.backends.extras import as_flag, own_extras
+from server.backends.onnxruntime_providers import Provider, choose_providers
+
+_Faults = tuple[type[Exception], ...]
+
+SETTINGS = ("providers", "device_id", "exact", "trt_fp16", "trt_cache")
+_FATAL_ONLY = 4
+
+
+class _Value(Protocol):
+    """An input or output of a session: ``shape`` has a name or None where a size is open."""
+
+    name: str
+    type: str
+    shape: list[int | str | None]
+
+
+class _Session(Protocol):
+    """What is used of ``onnxruntime.InferenceSession``, which is untyped."""
+
+    def run(self, outputs: list[str], feeds: dict[str, NDArray[np.uint8]]) -> list[NDArray[np.float32]]: ...
+    def get_inputs(self) -> list[_Value]: ...
+    def get_outputs(self) -> list[_Value]: ...
+
+
+class OnnxRuntimeBackend:
+    """One session; used by one thread at a time."""
+
+    name = "onnxruntime"
+
+    def __init__(self, session: _Session, bundle: Bundle, limit: int, device: str, faults: _Faults) -> None:
+        self.device = device
+        self.precision = bundle.spec.precision
+        self._session: _Session | None = session
+        self._input = bundle.spec.input
+        self._limit = limit
+        self._faults = faults
+        graph_input = session.get_inputs()[0]
+        rows = graph_input.shape[0]
+        self._input_name = graph_input.name
+        self._rows = rows if isinstance(rows, int) else None
+        self._outputs = [output.name for output in bundle.spec.outputs]
+
+    def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """See ``Backend.run``."""
+        if self._session is None:
+            raise BackendError("this instance is closed")
+        refuse_odd_batch(batch, self._input, self._limit)
+        whole = batch if self._rows is None else padded(batch, self._rows)
+        try:
+            outputs = self._session.run(self._outputs, {self._input_name: whole})
+        except self._faults as error:
+            raise BackendError(f"onnxruntime failed on a batch of {len(batch)}: {_short(error)}") from error
+        return tuple(outputs) if self._rows is None else tuple(output[: len(batch)] for output in outputs)
+
+    def close(self) -> None:
+        """Drop the session; a second time does nothing."""
+        self._session = None
+
+
+def load(bundle: Bundle, options: BackendOptions) -> Backend:
+    """Open a session on the device asked for; ``auto`` means the CPU here, ``selection`` looks for more.
+
+    Raises:
+        BackendUnavailableError: onnxruntime, or the provider asked for, is not on this machine.
+        BackendLoadError: it does not take the graph, or a setting is wrong.
+        BundleError: the graph on disk is not the one that was written.
+    """
+    runtime, faults = _import_runtime()
+    extras = own_extras(options, "onnxruntime", SETTINGS)
+    providers = choose_providers(runtime, bundle.spec, options, extras)
+    data = bundle.read_model()
+    settings = _session_options(runtime, bundle, options, _wants_exact(extras, bundle, data))
+    try:
+        session = runtime.InferenceSession(data, settings, providers=[(one.name, one.options) for one in providers])
+        session.disable_fallback()
+    except faults as error:
+        raise BackendLoadError(f"onnxruntime does not take the graph: {_short(error)}") from error
+    device = _device(providers, session.get_providers())
+    _refuse_odd_graph(session, bundle)
+    return OnnxRuntimeBackend(session, bundle, batch_limit(bundle.spec.input, options.max_batch_size), device, faults)
+
+
+def _import_runtime() -> tuple[ModuleType, _Faults]:
+    """The library, and every exception it throws (its own do not share a base)."""
+    try:
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"onnxruntime is not installed ({error}): pip install 'quickeye[cpu]' (or 'quickeye[gpu]')"
+        ) from error
+    own = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    return onnxruntime, (*own, RuntimeError, ValueError, TypeError)
+
+
+def _wants_exact(extras: dict[str, str], bundle: Bundle, data: bytes) -> bool:
+    if "exact" in extras:
+        return as_flag("onnxruntime.exact", extras["exact"])
+    if bundle.spec.precision != "int8" or not cpu_features().saturates_u8s8:
+        return False
+    from server.backends.saturation import may_saturate  # imports onnx: 10 MB that most machines can do without
+
+    return may_saturate(data)
+
+
+def _session_options(runtime: ModuleType, bundle: Bundle, options: BackendOptions, exact: bool) -> object:
+    settings = runtime.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    settings.inter_op_num_threads = 1
+    settings.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
+    settings.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    settings.log_severity_level = _FATAL_ONLY
+    settings.enable_mem_pattern = False
+    settings.logid = bundle.spec.name
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    if exact:
+        settings.add_session_config_entry("session.x64quantprecision", "1")
+    return settings
+
+
+def _device(asked: list[Provider], running: list[str]) -> str:
+    """The device of the first provider; the runtime passes silently over one whose libraries it cannot load."""
+    first = asked[0]
+    if first.name not in running:
+        raise BackendUnavailableError(
+            f"onnxruntime could not start {first.name}: is the driver installed, and 'quickeye[gpu]' with its CUDA "
+            f"libraries? Running instead were: {', '.join(running)}"
+        )
+    return first.device
+
+
+def _refuse_odd_graph(session: _Session, bundle: Bundle) -> None:
+    """The manifest's word must be the graph's."""
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or inputs[0].type != "tensor(uint8)":
+        found = ", ".join(f"{one.name}: {one.type}" for one in inputs)
+        raise BackendLoadError(f"the graph must take one uint8 tensor, it takes {found or 'nothing'}")
+    types = {one.name: one.type for one in session.get_outputs()}
+    for output in bundle.spec.outputs:
+        if types.get(output.name) != "tensor(float)":
+            raise BackendLoadError(
+                f"the manifest names a float32 output '{output.name}', the graph has {types.get(output.name, 'none')}"
+            )
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]

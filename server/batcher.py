@@ -1,0 +1,229 @@
+"""Dynamic batching: who is served next, with whom, and who is refused at the door.
+
+The idea. Jobs wait encoded in one bounded queue per model. An instance that has
+nothing to do takes what waits, at once, up to ``max_batch_size``: a lone request
+never waits for company, and under load the queue that grows while all instances
+are busy *is* the next batch. No fixed delay, no polling: an instance sleeps on a
+condition and is woken by the job that wants it.
+
+The choices, and what they cost.
+- When several instances are free they share what waits instead of the first one
+  taking all: two half batches on two cores end sooner than one whole.
+- A batch stops growing where its learned latency t(n) would break the tightest
+  deadline in it. A job whose deadline cannot be met any more is answered at once;
+  under overload the alternative is to be late for everybody.
+- Admission is by predicted wait: images ahead × learned time per image ÷ instances.
+  What could not start within its deadline, or within ``max_queue_wait_s``, is told
+  so now (429), while it can still go elsewhere. The prediction is a moving average:
+  a sudden change of picture size or machine load is learned within some ten batches.
+- ``max_queue_delay_s`` (0 by default) makes a free instance wait for company,
+  counted from the oldest job's arrival. For GPUs whose t(n) is flat.
+
+One lock guards the state; it is held for microseconds, by the event loop to
+submit or cancel, by instances to take and to report. Time comes from one clock,
+which the tests turn by hand. This file decides and counts; it never decodes,
+runs or answers: instances do (``instance.py``), and whoever made the job is told
+through ``on_refused`` when a job ends here.
+
+What it does not do: pre-empt a running batch, or look inside a picture.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.errors import DeadlineExceededError, DrainingError, OverloadedError, ServingError
+from server.job import Job
+from server.job_queue import JobQueue
+from server.latency_model import LatencyModel
+
+Clock = Callable[[], float]
+RefusedCallback = Callable[[list[tuple[Job, ServingError]]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """Bounds of one model's queue and batches."""
+
+    max_batch_size: int = 8
+    max_queue_delay_s: float = 0.0
+    max_queue_images: int = 256
+    max_queue_bytes: int = 256 * 2**20
+    max_queue_wait_s: float = 0.35
+    starvation_s: float = 1.0
+
+
+class Batcher:
+    """One model's queue, shared by its instances.
+
+    ``on_refused`` gets jobs that end here unserved; it is called without the
+    lock, from whichever thread found out.
+    """
+
+    def __init__(self, limits: BatchLimits, on_refused: RefusedCallback, clock: Clock = time.monotonic) -> None:
+        self.limits = limits
+        self.latency = LatencyModel()
+        self._clock = clock
+        self._on_refused = on_refused
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._queue = JobQueue(limits.starvation_s)
+        self._instances = 0
+        self._idle = 0
+        self._running_images = 0
+        self._draining = False
+        self._closed = False
+
+    def submit(self, jobs: list[Job]) -> None:
+        """Admit the jobs of one request, all or none.
+
+        Raises:
+            OverloadedError: the queue is full, or they would start too late.
+            DrainingError: no new work is taken.
+        """
+        with self._lock:
+            now_s = self._clock()
+            self._admit(jobs, now_s)
+            for job in jobs:
+                job.arrived_s = now_s
+                self._queue.add(job, now_s)
+            self._work.notify(len(jobs))
+
+    def cancel(self, job: Job) -> bool:
+        """Forget a waiting job; False when it no longer waits. Costs nothing later, and hurts nobody."""
+        with self._lock:
+            return self._queue.forget(job)
+
+    def take(self, *, block: bool = True) -> list[Job] | None:
+        """The next batch for the calling instance, at least one job; None when there will be no more.
+
+        With ``block`` False an empty list says that nothing is to be done now.
+        """
+        while True:
+            late: list[tuple[Job, ServingError]] = []
+            with self._lock:
+                batch = self._take(late, block)
+            if late:
+                self._on_refused(late)
+            if batch is None or batch or not block:
+                return batch
+
+    def finished(self, images: int, served: int, seconds: float) -> None:
+        """An instance is done with a batch of ``images``, of which ``served`` were run, in ``seconds``."""
+        with self._lock:
+            self._running_images -= images
+            if served:
+                self.latency.observe(served, seconds)
+
+    def learn(self, images: int, seconds: float) -> None:
+        """Tell the latency model of a batch that was run outside the queue, as warm-up does."""
+        with self._lock:
+            self.latency.observe(images, seconds)
+
+    def predicted_wait_s(self) -> float:
+        """How long a job admitted now would wait before it is run."""
+        with self._lock:
+            return self._predicted_wait_s(self._queue.images)
+
+    def counts(self) -> tuple[int, int]:
+        """(images waiting, images being run)."""
+        with self._lock:
+            return self._queue.images, self._running_images
+
+    def learned(self) -> dict[int, float]:
+        """The latency model: batch size → seconds."""
+        with self._lock:
+            return self.latency.known()
+
+    def join(self) -> None:
+        """An instance says that it will take batches."""
+        with self._lock:
+            self._instances += 1
+
+    def drain(self) -> None:
+        """Refuse new work from now on; what waits is still served."""
+        with self._lock:
+            self._draining = True
+
+    @property
+    def draining(self) -> bool:
+        """Whether new work is refused."""
+        return self._draining
+
+    def close(self) -> list[Job]:
+        """Send every instance home once it is done with its batch; returns the jobs that nobody will serve."""
+        with self._lock:
+            self._draining = self._closed = True
+            left = []
+            while (job := self._queue.pop(self._clock())) is not None:
+                left.append(job)
+            self._work.notify_all()
+            return left
+
+    def _admit(self, jobs: list[Job], now_s: float) -> None:
+        if self._draining:
+            raise DrainingError("the server is stopping and takes no new work")
+        images = self._queue.images + len(jobs)
+        size_bytes = self._queue.size_bytes + sum(job.size_bytes for job in jobs)
+        wait_s = self._predicted_wait_s(self._queue.images)
+        if images > self.limits.max_queue_images or size_bytes > self.limits.max_queue_bytes:
+            raise OverloadedError("the queue is full; try again later", retry_after_s=wait_s)
+        allowed_s = min(self.limits.max_queue_wait_s, min(job.deadline_s for job in jobs) - now_s)
+        if self._queue.images and wait_s > allowed_s:
+            raise OverloadedError(
+                f"the queue would take {wait_s * 1e3:.0f} ms, {allowed_s * 1e3:.0f} ms are allowed; try again later",
+                retry_after_s=wait_s,
+            )
+
+    def _predicted_wait_s(self, ahead: int) -> float:
+        instances = max(1, self._instances)
+        size = min(self.limits.max_batch_size, max(1, -(-ahead // instances)))
+        per_image_s = self.latency.predict(size) / size
+        return (ahead + self._running_images / 2) * per_image_s / instances  # what runs is half done, on average
+
+    def _take(self, late: list[tuple[Job, ServingError]], block: bool) -> list[Job] | None:
+        self._idle += 1
+        try:
+            while not self._closed:
+                now_s = self._clock()
+                wait_s = self._company_s(now_s)
+                if wait_s <= 0.0:
+                    return self._form(now_s, late)
+                if not block:
+                    return []
+                self._work.wait(None if wait_s == float("inf") else wait_s)
+            return None
+        finally:
+            self._idle -= 1
+
+    def _company_s(self, now_s: float) -> float:
+        """How long to wait before forming a batch: infinity when nobody waits."""
+        if not self._queue.images:
+            return float("inf")
+        if not self.limits.max_queue_delay_s or self._queue.images >= self.limits.max_batch_size or self._draining:
+            return 0.0
+        return self._queue.oldest_arrival_s() + self.limits.max_queue_delay_s - now_s
+
+    def _form(self, now_s: float, late: list[tuple[Job, ServingError]]) -> list[Job]:
+        """One batch for the calling instance. Empty when all that waited was late."""
+        share = -(-self._queue.images // self._idle)
+        size = min(self.limits.max_batch_size, share)
+        batch: list[Job] = []
+        tightest_s = float("inf")
+
+        def fits(job: Job) -> bool:
+            return not batch or now_s + self.latency.predict(len(batch) + 1) <= min(tightest_s, job.deadline_s)
+
+        while len(batch) < size and (job := self._queue.pop(now_s, fits)) is not None:
+            if now_s + self.latency.predict(1) > job.deadline_s and self._too_late(job, now_s):
+                late.append((job, DeadlineExceededError("the deadline passed while the picture waited")))
+                continue
+            batch.append(job)
+            tightest_s = min(tightest_s, job.deadline_s)
+        self._running_images += len(batch)
+        return batch
+
+    def _too_late(self, job: Job, now_s: float) -> bool:
+        """A job that never had the time for a run of its own still gets its chance until the deadline itself."""
+        return now_s >= job.deadline_s or job.deadline_s - job.arrived_s > self.latency.predict(1)

@@ -1,0 +1,153 @@
+"""From a request's body to the encoded pictures in it.
+
+Three forms: the picture itself, ``multipart/form-data`` with one or more files,
+and JSON ``{"images": ["<base64>", …]}``. The body is read once, under a limit and
+a deadline; a raw picture that came in one piece is never copied.
+"""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import orjson
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+
+from model_zoo.errors import UndecodableImageError
+from server.errors import AbandonedError, BodyTimeoutError, BodyTooLargeError, InvalidRequestError
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+# A picture, or why this one of several could not be had.
+Picture = bytes | UndecodableImageError
+
+
+async def read_body(receive: Receive, declared: bytes | None, max_bytes: int, timeout_s: float) -> bytes:
+    """Read the whole body.
+
+    Args:
+        declared: the Content-Length header, if there is one.
+        max_bytes: more is refused, before it is read where it was declared.
+        timeout_s: for all of it.
+    Raises:
+        BodyTooLargeError, BodyTimeoutError, AbandonedError.
+    """
+    if declared is not None and declared.isdigit() and int(declared) > max_bytes:
+        raise BodyTooLargeError(f"the body has {int(declared):,} bytes, at most {max_bytes:,} are taken")
+    message = await _first_message(receive, timeout_s)
+    first: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        return _within(first, max_bytes)
+    chunks = [first]
+    size = len(first)
+    try:
+        async with asyncio.timeout(timeout_s):
+            while message.get("more_body", False):
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise AbandonedError("the caller left before the body was complete")
+                chunk = message.get("body", b"")
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > max_bytes:
+                    raise BodyTooLargeError(f"the body has more than the {max_bytes:,} bytes that are taken")
+    except TimeoutError:
+        raise BodyTimeoutError(f"the body did not arrive within {timeout_s:g} s") from None
+    return b"".join(chunks)
+
+
+async def _first_message(receive: Receive, timeout_s: float) -> Message:
+    try:
+        async with asyncio.timeout(timeout_s):
+            message = await receive()
+    except TimeoutError:
+        raise BodyTimeoutError(f"no body arrived within {timeout_s:g} s") from None
+    if message["type"] == "http.disconnect":
+        raise AbandonedError("the caller left before the body came")
+    return message
+
+
+def _within(body: bytes, max_bytes: int) -> bytes:
+    if len(body) > max_bytes:
+        raise BodyTooLargeError(f"the body has {len(body):,} bytes, at most {max_bytes:,} are taken")
+    return body
+
+
+def pictures_in(body: bytes, content_type: bytes, max_images: int) -> list[Picture]:
+    """The encoded pictures of a body, in order, at least one.
+
+    Anything that does not call itself multipart or JSON is the picture itself,
+    whatever its Content-Type says.
+
+    Raises:
+        InvalidRequestError: a form or JSON that is broken, empty, or holds too many.
+        UndecodableImageError: there is no body at all.
+    """
+    kind = content_type.partition(b";")[0].strip().lower()
+    if kind == b"multipart/form-data":
+        return _from_form(body, content_type.decode("latin-1"), max_images)
+    if kind == b"application/json":
+        return _from_json(body, max_images)
+    if not body:
+        raise UndecodableImageError("the body is empty; send the bytes of an image")
+    return [body]
+
+
+def _from_form(body: bytes, content_type: str, max_images: int) -> list[Picture]:
+    boundary = parse_options_header(content_type)[1].get("boundary", "")
+    if not boundary:
+        raise InvalidRequestError("multipart/form-data without a boundary in its Content-Type")
+    pictures: list[Picture] = []
+    chunks: list[bytes | bytearray] = []
+    try:
+        parser = PushMultipartParser(boundary, content_length=len(body))
+        with parser:
+            for event in (*parser.parse(body), *parser.parse(b"")):
+                if isinstance(event, MultipartSegment):
+                    if event.filename is None:
+                        raise InvalidRequestError(
+                            f"form field {event.name[:80]!r} is not a file; options go into the query string"
+                        )
+                    if len(pictures) == max_images:
+                        raise InvalidRequestError(f"more than the {max_images} images that one request may hold")
+                    chunks = []
+                elif event:
+                    chunks.append(event)
+                else:
+                    pictures.append(b"".join(chunks))
+    except MultipartError as error:
+        raise InvalidRequestError(f"broken multipart/form-data: {error}") from None
+    if not pictures:
+        raise InvalidRequestError("multipart/form-data without a file in it")
+    return pictures
+
+
+def _from_json(body: bytes, max_images: int) -> list[Picture]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise InvalidRequestError(
+            'the body is not JSON; send {"images": ["<base64>", …]}, or the image itself without that Content-Type'
+        ) from None
+    if not isinstance(document, dict) or set(document) != {"images"} or not isinstance(document["images"], list):
+        raise InvalidRequestError('JSON must be {"images": ["<base64>", …]} and nothing else')
+    texts = document["images"]
+    if not texts:
+        raise InvalidRequestError('"images" is empty')
+    if len(texts) > max_images:
+        raise InvalidRequestError(f"{len(texts):,} images in one request; at most {max_images} are taken")
+    if not all(isinstance(text, str) for text in texts):
+        raise InvalidRequestError('"images" must hold base64 strings')
+    return [_from_base64(text) for text in texts]
+
+
+def _from_base64(text: str) -> Picture:
+    """Standard base64; a ``data:`` address, as browsers make them, is taken too."""
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return UndecodableImageError("this image is not valid base64")

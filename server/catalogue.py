@@ -1,0 +1,208 @@
+"""The models being served: by name and version, loaded and swapped without losing a job.
+
+A name resolves to its newest loaded version. Loading happens in a thread; the
+swap is one assignment on the event loop; the version that was replaced answers
+what it had admitted and is then closed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+
+from model_zoo.bundle import Bundle
+from model_zoo.errors import BundleError, UnknownModelError
+from model_zoo.store import Store, parse_reference
+from server.backends.errors import BackendError
+from server.config import Config
+from server.errors import ModelUnavailableError
+from server.loading import batch_limits, load
+from server.metrics import GaugeSample, Metrics, ModelMetrics
+from server.served_model import LoadedModel, ServedModel
+from server.warmup import warm_up
+
+log = logging.getLogger("quickeye.catalogue")
+
+
+class Catalogue:
+    """Name → version → served model. Owned by the event loop."""
+
+    def __init__(self, config: Config, store: Store, metrics: Metrics) -> None:
+        self.store = store
+        self._config = config
+        self._metrics = metrics
+        self._models: dict[str, dict[int, ServedModel]] = {}
+        self._default: str | None = None
+        self._loading = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def find(self, name: str | None = None, version: int | None = None) -> ServedModel:
+        """The model that answers for a name; None is the default model, or the newest version.
+
+        Raises:
+            UnknownModelError: nothing of that name or version is being served.
+        """
+        if name is None:
+            name = self._default
+        if name is None:
+            raise UnknownModelError("no model is being served")
+        versions = self._models.get(name)
+        if not versions:
+            served = ", ".join(sorted(self._models)) or "none"
+            raise UnknownModelError(f"no model '{name[:80]}' is being served; served: {served}")
+        if version is None:
+            return versions[max(versions)]
+        if version not in versions:
+            known = ", ".join(map(str, sorted(versions)))
+            raise UnknownModelError(f"version {version} of '{name}' is not being served; served: {known}")
+        return versions[version]
+
+    def served(self) -> list[ServedModel]:
+        """Every model that answers, by name and version."""
+        return [versions[version] for _, versions in sorted(self._models.items()) for version in sorted(versions)]
+
+    async def load_configured(self) -> None:
+        """Load what the configuration names, or the newest version of everything in the store.
+
+        Raises:
+            UnknownModelError, BundleError, ModelUnavailableError: the first model that cannot be served.
+        """
+        wanted = [parse_reference(text) for text in self._config.models]
+        if not wanted:
+            wanted = [(name, None) for name in await asyncio.to_thread(self.store.names)]
+        if not wanted:
+            raise UnknownModelError(f"the store {self.store.root} has no bundles; add one with `quickeye models`")
+        for name, version in wanted:
+            await self.load(name, version)
+        self._default = wanted[0][0]
+
+    async def load(self, name: str, version: int | None = None) -> ServedModel:
+        """Load one version (None: the newest that runs here) and let it answer.
+
+        Raises:
+            UnknownModelError: not in the store.
+            ModelUnavailableError: the bundle is broken, or no engine here answers as it should.
+        """
+        async with self._loading:
+            try:
+                loaded = await asyncio.to_thread(self._open_and_load, name, version)
+            except (BackendError, BundleError) as error:
+                raise ModelUnavailableError(f"{name} cannot be served: {error}") from error
+            model = await self._start(loaded)
+            replaced = self._models.get(name, {})
+            kept = {} if version is None else dict(replaced)
+            gone = [old for number, old in replaced.items() if version is None or number == model.spec.version]
+            kept[model.spec.version] = model
+            self._models[name] = kept
+            self._default = self._default or name
+            for old in gone:
+                self._retire(old)
+            return model
+
+    async def unload(self, name: str, version: int | None = None) -> None:
+        """Stop answering for a name, or one version of it; admitted work is still answered.
+
+        Raises:
+            UnknownModelError: it is not being served.
+        """
+        self.find(name, version)
+        versions = self._models[name]
+        gone = list(versions.values()) if version is None else [versions[version]]
+        kept = {number: model for number, model in versions.items() if model not in gone}
+        if kept:
+            self._models[name] = kept
+        else:
+            del self._models[name]
+        if name not in self._models and self._default == name:
+            self._default = min(self._models, default=None)
+        for model in gone:
+            self._retire(model)
+
+    async def delete(self, name: str, version: int | None = None) -> list[int]:
+        """Unload, then remove from the store; returns the versions removed.
+
+        Raises:
+            UnknownModelError: not in the store.
+        """
+        stored = await asyncio.to_thread(self.store.versions, name)
+        gone = stored if version is None else [number for number in stored if number == version]
+        if not gone:
+            raise UnknownModelError(f"the store has no {name[:80]}" + (f" version {version}" if version else ""))
+        for number in gone:
+            if number in self._models.get(name, {}):
+                await self.unload(name, number)
+            await asyncio.to_thread(self.store.remove, name, number)
+        return gone
+
+    async def drain(self, timeout_s: float) -> int:
+        """Let every model finish what it admitted; returns how many jobs were left open."""
+        left = await asyncio.gather(*(model.drain(timeout_s) for model in self.served()))
+        return sum(left)
+
+    async def close(self) -> None:
+        """End every model."""
+        models, self._models = self.served(), {}
+        await asyncio.gather(*(model.close() for model in models), *self._closing)
+
+    def gauges(self) -> Iterable[GaugeSample]:
+        """What ``/metrics`` reads at each scrape."""
+        queued: dict[str, tuple[int, int]] = {}
+        for model in self.served():
+            spec, loaded = model.spec, model.loaded
+            waiting, running = model.batcher.counts()
+            before = queued.get(spec.name, (0, 0))
+            queued[spec.name] = (before[0] + waiting, before[1] + running)
+            backend = loaded.backends[0]
+            check = "passed" if loaded.verdict.passed else "failed"
+            version = str(spec.version)
+            labels = (spec.name, version, backend.name, backend.device, spec.precision, spec.parent or "", check)
+            yield "quickeye_model_info", labels, 1.0
+            yield "quickeye_model_ready", (spec.name, version), 1.0
+            yield "quickeye_model_load_seconds", (spec.name, version), loaded.load_s
+            if model is self.find(spec.name):
+                for images, seconds in model.batcher.learned().items():
+                    yield "quickeye_predicted_batch_seconds", (spec.name, str(images)), seconds
+        for name, (waiting, running) in queued.items():
+            yield "quickeye_queue_images", (name,), float(waiting)
+            yield "quickeye_inflight_images", (name,), float(running)
+
+    def _open_and_load(self, name: str, version: int | None) -> LoadedModel:
+        return load(self._config, self._newest_that_runs(name) if version is None else self.store.open(name, version))
+
+    def _newest_that_runs(self, name: str) -> Bundle:
+        """A name may have several bundles of one lineage: the newest one that names an engine of ours."""
+        wanted = None if self._config.backend == "auto" else self._config.backend
+        versions = self.store.versions(name)
+        for version in reversed(versions):
+            bundle = self.store.open(name, version)
+            if wanted is None or wanted in bundle.spec.runs_on or wanted == "fake":
+                return bundle
+        if not versions:
+            return self.store.open(name)  # says what is wrong
+        raise ModelUnavailableError(f"no version of {name} runs on the backend '{wanted}'")
+
+    async def _start(self, loaded: LoadedModel) -> ServedModel:
+        spec = loaded.bundle.spec
+        metrics = ModelMetrics(self._metrics, spec.name, len(loaded.bundle.labels))
+        model = ServedModel(loaded, batch_limits(self._config, loaded.max_batch_size), metrics)
+        started_s = time.monotonic()
+        await asyncio.to_thread(warm_up, model)
+        model.start()
+        log.info(
+            "%s version %d answers: %s on %s, %d × %d threads, check %s, loaded in %.0f ms, warm in %.0f ms",
+            spec.name, spec.version, loaded.backends[0].name, loaded.backends[0].device, len(loaded.backends),
+            loaded.threads, loaded.verdict.detail, loaded.load_s * 1e3, (time.monotonic() - started_s) * 1e3,
+        )  # fmt: skip
+        for backend, reason in loaded.refused:
+            log.warning("%s version %d: backend %s was passed over: %s", spec.name, spec.version, backend, reason)
+        return model
+
+    def _retire(self, model: ServedModel) -> None:
+        """Let a model that nobody can find any more finish, then close it."""
+        task = asyncio.get_running_loop().create_task(self._finish(model))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _finish(self, model: ServedModel) -> None:
+        await model.drain(self._config.drain_timeout_s)
+        await model.close()

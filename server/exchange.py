@@ -1,0 +1,113 @@
+"""One HTTP exchange on a hot route: what came in, what goes out, and the line in the log.
+
+Plain ASGI: the framework's conveniences cost more than the rest of a request.
+"""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from server.errors import Refusal
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+
+access_log = logging.getLogger("quickeye.access")
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
+
+
+def request_id_of(given: bytes | None) -> str:
+    """The caller's X-Request-ID when it is harmless, else a new one."""
+    if given is not None and _SANE_ID.fullmatch(given):
+        return given.decode("ascii")
+    return os.urandom(8).hex()
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request being answered. ``record`` ends up in the access line."""
+
+    method: str
+    path: str
+    headers: dict[bytes, bytes]
+    query: bytes
+    client: str
+    receive: Receive
+    send: Send
+    request_id: str
+    started_s: float
+    record: dict[str, object] = field(default_factory=dict)
+    status: int = 0
+
+    async def reply(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+        """Send a whole JSON response."""
+        self.status = status
+        await self.send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    (b"content-type", b"application/json"),
+                    (b"content-length", str(len(body)).encode()),
+                    (b"x-request-id", self.request_id.encode()),
+                    *headers,
+                ],
+            }
+        )
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def refuse(self, refusal: Refusal, *extra: tuple[bytes, bytes], **beside: object) -> None:
+        """Send an error in the form of ``/v1``, with ``extra`` headers and whatever goes ``beside`` it."""
+        self.record["code"] = refusal.code
+        headers = [*extra]
+        if refusal.retry_after is not None:
+            headers.append((b"retry-after", refusal.retry_after.encode()))
+        if refusal.code in CLOSING:
+            headers.append((b"connection", b"close"))
+        await self.reply(refusal.status, error_body(refusal, self.request_id, **beside), *headers)
+
+    def log(self) -> None:
+        """Write the access line."""
+        if access_log.isEnabledFor(logging.INFO):
+            total_ms = round((time.monotonic() - self.started_s) * 1e3, 2)
+            fields = {
+                "request_id": self.request_id, "client": self.client, "method": self.method, "path": self.path,
+                "status": self.status, "total_ms": total_ms, **self.record,
+            }  # fmt: skip
+            access_log.info("%s %s %d", self.method, self.path, self.status, extra={"fields": fields})
+
+
+# After these the rest of the body is not read, so the connection cannot be used again.
+CLOSING = frozenset({"body_too_large", "body_timeout"})
+
+
+def error_body(refusal: Refusal, request_id: str, **beside: object) -> bytes:
+    """The error form of ``/v1``."""
+    error = {"code": refusal.code, "message": refusal.message, "request_id": request_id}
+    return orjson.dumps({"error": error, **beside})
+
+
+def open_exchange(scope: Scope, receive: Receive, send: Send) -> Exchange:
+    """Read what a hot route needs from an ASGI scope."""
+    headers = dict(scope["headers"])
+    client = scope.get("client")
+    return Exchange(
+        method=scope["method"],
+        path=scope["path"],
+        headers=headers,
+        query=scope["query_string"],
+        client=client[0] if client else "",
+        receive=receive,
+        send=send,
+        request_id=request_id_of(headers.get(b"x-request-id")),
+        started_s=time.monotonic(),
+    )

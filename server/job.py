@@ -1,0 +1,98 @@
+"""One picture on its way to an answer: what every protocol submits and gets back."""
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.header import Header
+from server.errors import Refusal
+
+Encoded = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One class of an answer; ``score`` after the output's activation."""
+
+    index: int
+    label: str
+    score: float
+
+
+@dataclass(slots=True)
+class StageTimes:
+    """Seconds spent in each stage of one picture's path."""
+
+    queue: float = 0.0
+    decode: float = 0.0
+    preprocess: float = 0.0
+    infer: float = 0.0
+    postprocess: float = 0.0
+
+
+STAGES = ("queue", "decode", "preprocess", "infer", "postprocess")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a picture got: classes, best first, and where the time went.
+
+    ``best`` is the first class whatever the threshold. ``width`` and ``height``
+    are the picture's as shown (EXIF applied).
+    """
+
+    predictions: list[Prediction]
+    best: Prediction
+    width: int
+    height: int
+    times: StageTimes
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """What the caller wants to see: at most ``top_k`` classes scoring at least ``threshold``."""
+
+    top_k: int = 5
+    threshold: float = -math.inf
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One picture, its deadline and its place in the order.
+
+    ``picture`` is encoded bytes with their ``header``, or uint8 pixels already at
+    the model's input size with ``header`` None. ``deadline_s`` and ``arrived_s``
+    are on the batcher's clock. ``priority`` 0 is first, 9 last. Jobs with the
+    same ``stream`` (any hashable) are served one at a time, in turn with other
+    streams; None marks a post. ``future`` is resolved on its event loop, once.
+    """
+
+    picture: Encoded | NDArray[np.uint8]
+    header: Header | None
+    deadline_s: float
+    priority: int = 5
+    options: JobOptions = field(default_factory=JobOptions)
+    stream: object | None = None
+    arrived_s: float = 0.0
+    waiting: bool = False
+    finished: bool = False
+    times: StageTimes = field(default_factory=StageTimes)
+    result: "Answer | BaseException | None" = None
+    future: "asyncio.Future[Answer] | None" = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What this job holds in memory while it waits."""
+        return self.picture.nbytes if isinstance(self.picture, np.ndarray | memoryview) else len(self.picture)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureOutcome:
+    """One picture of a request: its answer, or why there is none."""
+
+    answer: Answer | None
+    refusal: Refusal | None

@@ -1,0 +1,146 @@
+"""Every figure of ``/metrics``: names, labels and buckets in one place.
+
+Counters and histograms are written where things happen; gauges are read from
+their owners when somebody scrapes, so that the hot path pays nothing for them.
+Label values come from a closed set: a model name that nobody serves is counted
+as ``unknown``.
+"""
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from model_zoo.errors import PictureError
+from server.job import STAGES, Answer, Job
+
+LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
+SCORE_BUCKETS = tuple(tenth / 10 for tenth in range(1, 11))
+MAX_CLASSES_COUNTED = 1000
+UNKNOWN_MODEL = "unknown"
+
+# What a gauge reports at scrape time: (metric, label values, value).
+GaugeSample = tuple[str, tuple[str, ...], float]
+ReadGauges = Callable[[], Iterable[GaugeSample]]
+
+GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "quickeye_queue_images": ("Images waiting in the queue.", ("model",)),
+    "quickeye_inflight_images": ("Images being decoded or run.", ("model",)),
+    "quickeye_model_info": (
+        "One for every model served.",
+        ("model", "version", "backend", "device", "precision", "parent", "check"),
+    ),
+    "quickeye_model_ready": ("1 when the model answers.", ("model", "version")),
+    "quickeye_model_load_seconds": ("Time to read, check and warm the model.", ("model", "version")),
+    "quickeye_predicted_batch_seconds": ("Learned time of one batch, by its size.", ("model", "batch")),
+}
+
+
+class _Gauges(Collector):
+    def __init__(self, read: ReadGauges) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        families = {name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in GAUGES.items()}
+        for name, labels, value in self._read():
+            families[name].add_metric(list(labels), value)
+        return families.values()
+
+
+class Metrics:
+    """All metrics of one server. ``read_gauges`` is called at each scrape."""
+
+    def __init__(self, read_gauges: ReadGauges) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every counter, which nobody reads
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.registry.register(_Gauges(read_gauges))
+        self.requests = self._counter(
+            "quickeye_requests", "Requests answered, by HTTP status or gRPC status name.", "model", "protocol", "code"
+        )
+        self.images = self._counter(
+            "quickeye_images", "Images answered: ok, or the error code.", "model", "protocol", "outcome"
+        )
+        self.request_duration = self._histogram(
+            "quickeye_request_duration_seconds", "From the request's headers to its answer.", "model", "protocol"
+        )
+        self.stage_duration = self._histogram(
+            "quickeye_stage_duration_seconds", "Time of one image in each stage.", "model", "stage"
+        )
+        self.batch_size = self._histogram("quickeye_batch_size", "Images run together.", "model", buckets=BATCH_BUCKETS)
+        self.rejected = self._counter(
+            "quickeye_rejected", "Images or requests refused before they were run.", "model", "reason"
+        )
+        self.decode_failures = self._counter(
+            "quickeye_decode_failures", "Images that could not be read.", "format", "reason"
+        )
+        self.top_score = self._histogram(
+            "quickeye_top_score", "Score of the best class; drift shows here.", "model", buckets=SCORE_BUCKETS
+        )
+        self.predictions = self._counter(
+            "quickeye_predictions", "Answers by their best class (off above 1,000 classes).", "model", "class"
+        )
+        self.event_loop_lag = self._histogram(
+            "quickeye_event_loop_lag_seconds", "How much later than asked the event loop woke up."
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = LATENCY_BUCKETS_S
+    ) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+
+class ModelMetrics:
+    """One model's children, looked up once; written from its instances' threads."""
+
+    def __init__(self, metrics: Metrics, model: str, classes: int) -> None:
+        self._stages = {stage: metrics.stage_duration.labels(model, stage) for stage in STAGES}
+        self._batch_size = metrics.batch_size.labels(model)
+        self._top_score = metrics.top_score.labels(model)
+        self._decode_failures = metrics.decode_failures
+        self._model = model
+        self._predictions = metrics.predictions if classes <= MAX_CLASSES_COUNTED else None
+        self._by_class: dict[int, Counter] = {}
+
+    def batch(self, jobs: list[Job]) -> None:
+        """Count one finished batch."""
+        answered = 0
+        for job in jobs:
+            if isinstance(job.result, Answer):
+                answered += 1
+                self._answered(job.result)
+            elif isinstance(job.result, PictureError) and job.header is not None:
+                self._decode_failures.labels(job.header.format, job.result.code).inc()
+        if answered:
+            self._batch_size.observe(answered)
+
+    def _answered(self, answer: Answer) -> None:
+        times = answer.times
+        stages = self._stages
+        stages["queue"].observe(times.queue)
+        stages["decode"].observe(times.decode)
+        stages["preprocess"].observe(times.preprocess)
+        stages["infer"].observe(times.infer)
+        stages["postprocess"].observe(times.postprocess)
+        self._top_score.observe(answer.best.score)
+        if self._predictions is not None:
+            index = answer.best.index
+            counter = self._by_class.get(index)
+            if counter is None:
+                counter = self._by_class[index] = self._predictions.labels(self._model, str(index))
+            counter.inc()

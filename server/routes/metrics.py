@@ -1,0 +1,20 @@
+"""``/metrics``: Prometheus text, or OpenMetrics when asked for."""
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client.exposition import choose_encoder
+
+from server.routes import Routes
+from server.service import Service
+
+
+def routes(service: Service) -> Routes:
+    """The scrape call."""
+    router = APIRouter(tags=["metrics"])
+
+    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    async def metrics(request: Request) -> Response:
+        """Everything in docs/metrics.md, in the format that the Accept header prefers."""
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(service.metrics.registry), headers={"content-type": content_type})
+
+    return Routes(router=router)

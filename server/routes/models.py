@@ -1,0 +1,64 @@
+"""``/v1/models``: what is served and what it is; load, unload and delete for the administrator."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from server.catalogue_entry import ModelEntry, entry_of
+from server.routes import Routes
+from server.service import Service
+
+Version = Annotated[int | None, Query(ge=1, description="one version; none: the newest that runs here, or all")]
+
+
+def routes(service: Service) -> Routes:
+    """The catalogue calls."""
+    router = APIRouter(prefix="/v1/models", tags=["models"])
+    catalogue = service.catalogue
+
+    def may_administer(request: Request) -> None:
+        service.keys.may_administer(dict(request.headers.raw))
+        service.must_take_work()
+
+    admin = [Depends(may_administer)]
+
+    @router.get("", summary="All models that answer")
+    async def models() -> dict[str, list[ModelEntry]]:
+        """Every served version: spec, lineage, accuracy, latency, backend, check verdict and learned t(n)."""
+        return {"models": [await entry_of(model, catalogue.store) for model in catalogue.served()]}
+
+    @router.get("/{model}", summary="One model", responses=NOT_FOUND)
+    async def one_model(model: str, version: Version = None) -> ModelEntry:
+        """The newest served version of a name, or the one asked for."""
+        return await entry_of(catalogue.find(model, version), catalogue.store)
+
+    @router.post("/{model}/load", summary="Load or swap", dependencies=admin, responses=REFUSED)
+    async def load(model: str, version: Version = None) -> ModelEntry:
+        """Load a version from the store and let it answer; the swap is atomic and loses nothing.
+
+        Without a version: the newest that runs here replaces every served version of the name.
+        """
+        return await entry_of(await catalogue.load(model, version), catalogue.store)
+
+    @router.post("/{model}/unload", summary="Stop serving", dependencies=admin, responses=REFUSED)
+    async def unload(model: str, version: Version = None) -> dict[str, str]:
+        """Stop answering for a name, or one version of it; what was admitted is still answered."""
+        await catalogue.unload(model, version)
+        return {"unloaded": model}
+
+    @router.delete("/{model}", summary="Unload and remove from the store", dependencies=admin, responses=REFUSED)
+    async def delete(model: str, version: Version = None) -> dict[str, Any]:
+        """Remove bundles from the store; the shipped store is read-only."""
+        return {"deleted": model, "versions": await catalogue.delete(model, version)}
+
+    return Routes(router=router)
+
+
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"description": "unknown_model"}}
+REFUSED: dict[int | str, dict[str, Any]] = {
+    **NOT_FOUND,
+    400: {"description": "invalid_request"},
+    401: {"description": "unauthorized"},
+    403: {"description": "forbidden"},
+    503: {"description": "not_ready, draining or backend_unavailable"},
+}

@@ -1,0 +1,192 @@
+"""``POST …/predict``: pictures in, classes out.
+
+One request may hold several pictures; each is a job of its own, and each fails
+alone. The request ends well when at least one picture did.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Sequence
+
+import orjson
+
+from model_zoo.errors import ModelZooError, UnknownModelError
+from model_zoo.header import Header, PictureLimits, read_header
+from server.body import Picture, pictures_in, read_body
+from server.errors import AbandonedError, OverloadedError, Refusal, ServingError, refusal_of
+from server.exchange import Exchange
+from server.job import STAGES, Answer, Job, PictureOutcome
+from server.metrics import UNKNOWN_MODEL
+from server.predict_options import PredictOptions, defaults, parse_options
+from server.routes import HotRoute, Routes
+from server.routes.predict_openapi import PREDICT_OPENAPI
+from server.served_model import ServedModel
+from server.service import Service
+
+PATTERN = re.compile(r"/v1/(?:models/(?P<model>[^/]+)/(?:versions/(?P<version>[^/]+)/)?)?predict")
+OFF_LOOP_BYTES = 2**20  # parsing forms and JSON larger than this is left to a thread
+MAX_VERSION_DIGITS = 9
+
+
+def routes(service: Service) -> Routes:
+    """The predict calls."""
+    predict = Predict(service)
+    return Routes(hot=(HotRoute("POST", PATTERN, predict),), openapi=PREDICT_OPENAPI)
+
+
+class Predict:
+    """The endpoint. One per server."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._config = service.config
+        self._limits = PictureLimits(service.config.max_image_bytes, service.config.max_image_pixels)
+        self._defaults = defaults(service.config)
+
+    async def __call__(self, exchange: Exchange, path: dict[str, str]) -> None:
+        """Answer one request; counts it whatever happens."""
+        name = UNKNOWN_MODEL
+        try:
+            model = self._model(path)
+            name = model.spec.name
+            await self._predict(exchange, model)
+        except AbandonedError:
+            exchange.status = 499
+        except (ServingError, ModelZooError) as error:
+            refusal = refusal_of(error)
+            self._service.metrics.rejected.labels(name, refusal.code).inc()
+            await exchange.refuse(refusal)
+        finally:
+            self._count(exchange, name)
+
+    def _model(self, path: dict[str, str]) -> ServedModel:
+        self._service.must_take_work()
+        version = path["version"]
+        if version is not None and not (version.isascii() and version.isdigit() and len(version) <= MAX_VERSION_DIGITS):
+            raise UnknownModelError(f"a version is a whole number, not {version[:40]!r}")
+        return self._service.catalogue.find(path["model"], None if version is None else int(version))
+
+    async def _predict(self, exchange: Exchange, model: ServedModel) -> None:
+        self._service.keys.may_predict(exchange.headers)
+        options = parse_options(exchange.query, self._config) if exchange.query else self._defaults
+        pictures = await self._pictures(exchange)
+        outcomes = await self._outcomes(exchange, model, pictures, options)
+        await self._reply(exchange, model, outcomes)
+
+    async def _pictures(self, exchange: Exchange) -> list[Picture]:
+        declared = exchange.headers.get(b"content-length")
+        body = await read_body(exchange.receive, declared, self._config.max_body_bytes, self._config.body_timeout_s)
+        kind = exchange.headers.get(b"content-type", b"")
+        most = self._config.max_images_per_request
+        if len(body) > OFF_LOOP_BYTES and kind.startswith((b"multipart/", b"application/json")):
+            return await asyncio.to_thread(pictures_in, body, kind, most)
+        return pictures_in(body, kind, most)
+
+    async def _outcomes(
+        self, exchange: Exchange, model: ServedModel, pictures: Sequence[Picture], options: PredictOptions
+    ) -> list[PictureOutcome]:
+        """Admit every picture whose header is good, together; wait for all of them."""
+        now_s = time.monotonic()
+        headers: list[Header | PictureOutcome] = []
+        jobs: list[Job] = []
+        for picture in pictures:
+            try:
+                if isinstance(picture, ModelZooError):
+                    raise picture
+                header = read_header(picture, self._limits)
+            except ModelZooError as error:
+                headers.append(PictureOutcome(None, refusal_of(error)))
+                continue
+            headers.append(header)
+            jobs.append(Job(picture, header, now_s + options.timeout_s, options.priority, options.job))
+        if len(jobs) > self._config.max_queue_images:
+            raise OverloadedError(f"{len(jobs)} images are more than the queue holds ({self._config.max_queue_images})")
+        answered = iter(await self._answers(exchange, model, jobs))
+        return [each if isinstance(each, PictureOutcome) else next(answered) for each in headers]
+
+    async def _answers(self, exchange: Exchange, model: ServedModel, jobs: list[Job]) -> list[PictureOutcome]:
+        if not jobs:
+            return []
+        futures = model.submit_all(jobs)
+        watch = asyncio.get_running_loop().create_task(self._abandon_on_disconnect(exchange, model, jobs))
+        try:
+            if len(futures) > 1:
+                await asyncio.wait(futures)
+            return [await _outcome(future) for future in futures]
+        except asyncio.CancelledError:
+            if any(future.cancelled() for future in futures):
+                raise AbandonedError("the caller left before the answer") from None
+            model.abandon(jobs)
+            raise
+        finally:
+            watch.cancel()
+
+    async def _abandon_on_disconnect(self, exchange: Exchange, model: ServedModel, jobs: list[Job]) -> None:
+        while (await exchange.receive())["type"] != "http.disconnect":
+            pass
+        model.abandon(jobs)
+
+    async def _reply(self, exchange: Exchange, model: ServedModel, outcomes: list[PictureOutcome]) -> None:
+        images = self._service.metrics.images
+        name = model.spec.name
+        answers = [outcome.answer for outcome in outcomes if outcome.answer is not None]
+        for outcome in outcomes:
+            images.labels(name, "http", "ok" if outcome.refusal is None else outcome.refusal.code).inc()
+        exchange.record.update(model=name, version=model.spec.version, images=len(outcomes))
+        results = [_result(outcome) for outcome in outcomes]
+        if not answers and outcomes[0].refusal is not None:
+            await exchange.refuse(outcomes[0].refusal, results=results)
+            return
+        slowest = {stage: max(getattr(answer.times, stage) for answer in answers) * 1e3 for stage in STAGES}
+        exchange.record["stages_ms"] = {stage: round(value, 2) for stage, value in slowest.items()}
+        exchange.record["batch_size"] = max(answer.batch_size for answer in answers)
+        timing = ", ".join([f"{stage};dur={value:.2f}" for stage, value in slowest.items()])
+        body = orjson.dumps(
+            {
+                "model": name,
+                "version": model.spec.version,
+                "request_id": exchange.request_id,
+                "timing_ms": {"total": round((time.monotonic() - exchange.started_s) * 1e3, 3)},
+                "results": results,
+            }
+        )
+        await exchange.reply(200, body, (b"server-timing", timing.encode()))
+
+    def _count(self, exchange: Exchange, name: str) -> None:
+        metrics = self._service.metrics
+        metrics.requests.labels(name, "http", str(exchange.status or 500)).inc()
+        metrics.request_duration.labels(name, "http").observe(time.monotonic() - exchange.started_s)
+
+
+async def _outcome(future: "asyncio.Future[Answer]") -> PictureOutcome:
+    try:
+        return PictureOutcome(await future, None)
+    except (ServingError, ModelZooError) as error:
+        return PictureOutcome(None, refusal_of(error))
+
+
+def _result(outcome: PictureOutcome) -> dict[str, object]:
+    """One entry of ``results``."""
+    if outcome.answer is None:
+        return {"predictions": [], "width": None, "height": None, "error": _error(outcome.refusal)}
+    answer = outcome.answer
+    times = answer.times
+    return {
+        "predictions": [{"index": one.index, "label": one.label, "score": one.score} for one in answer.predictions],
+        "width": answer.width,
+        "height": answer.height,
+        "error": None,
+        "timing_ms": {
+            "queue": round(times.queue * 1e3, 3),
+            "decode": round(times.decode * 1e3, 3),
+            "preprocess": round(times.preprocess * 1e3, 3),
+            "infer": round(times.infer * 1e3, 3),
+            "postprocess": round(times.postprocess * 1e3, 3),
+        },
+        "batch_size": answer.batch_size,
+    }
+
+
+def _error(refusal: Refusal | None) -> dict[str, str] | None:
+    return None if refusal is None else {"code": refusal.code, "message": refusal.message}

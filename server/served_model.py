@@ -1,0 +1,147 @@
+"""A model that answers: its bundle, its instances and its queue, behind one call.
+
+``submit`` is what every protocol calls. It runs on the event loop; instances run
+in threads and hand whole batches back to the loop with one wake-up each. A job
+ends exactly once, whoever comes first: its answer, its deadline, its caller
+leaving, or the end of the model.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from model_zoo.bundle import Bundle
+from model_zoo.check import CheckVerdict
+from server.backends import Backend
+from server.batcher import Batcher, BatchLimits
+from server.errors import DeadlineExceededError, DrainingError, ServingError
+from server.instance import Instance
+from server.job import Answer, Job
+from server.metrics import ModelMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A bundle on its engines: checked and warm, but without a queue."""
+
+    bundle: Bundle
+    backends: tuple[Backend, ...]
+    verdict: CheckVerdict
+    refused: tuple[tuple[str, str], ...]
+    threads: int
+    max_batch_size: int
+    load_s: float
+
+
+class ServedModel:
+    """One version of one model, being served on the running event loop."""
+
+    def __init__(self, loaded: LoadedModel, limits: BatchLimits, metrics: ModelMetrics) -> None:
+        self.loaded = loaded
+        self.spec = loaded.bundle.spec
+        self.labels = loaded.bundle.labels
+        self.batcher = Batcher(limits, self._refused_by_batcher)
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self._timers: dict[Job, asyncio.TimerHandle] = {}
+        self._idle: asyncio.Event = asyncio.Event()
+        self._idle.set()
+        self.instances = [
+            Instance(number, backend, loaded.bundle, self.batcher, self._deliver)
+            for number, backend in enumerate(loaded.backends)
+        ]
+
+    def start(self) -> None:
+        """Let the instances take work."""
+        for instance in self.instances:
+            instance.start()
+
+    def submit(self, job: Job) -> "asyncio.Future[Answer]":
+        """Admit one picture; the future ends with its answer or a ``ServingError`` or ``PictureError``.
+
+        Raises:
+            OverloadedError, DrainingError: refused at the door, see ``Batcher.submit``.
+        """
+        return self.submit_all([job])[0]
+
+    def submit_all(self, jobs: list[Job]) -> "list[asyncio.Future[Answer]]":
+        """Admit the pictures of one request, all or none."""
+        futures = []
+        for job in jobs:
+            job.future = self._loop.create_future()
+            futures.append(job.future)
+        self.batcher.submit(jobs)
+        now_s = time.monotonic()
+        for job in jobs:
+            self._timers[job] = self._loop.call_later(max(0.0, job.deadline_s - now_s), self._expire, job)
+        self._idle.clear()
+        return futures
+
+    def abandon(self, jobs: list[Job]) -> None:
+        """The caller left: what still waits is forgotten, what runs is not delivered."""
+        for job in jobs:
+            self.batcher.cancel(job)
+            self._end(job, None)
+
+    @property
+    def unanswered(self) -> int:
+        """Jobs admitted and not yet ended."""
+        return len(self._timers)
+
+    async def drain(self, timeout_s: float) -> int:
+        """Refuse new work and wait for what was admitted; returns how many jobs were still open."""
+        self.batcher.drain()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            pass
+        return self.unanswered
+
+    async def close(self, timeout_s: float = 5.0) -> None:
+        """End the instances; jobs that nobody will serve are told that the server drains."""
+        left = self.batcher.close()
+        for job in left:
+            self._end(job, DrainingError("the server stopped before this picture's turn"))
+        await asyncio.gather(*(asyncio.to_thread(instance.stop, timeout_s) for instance in self.instances))
+        for job in list(self._timers):
+            self._end(job, DrainingError("the server stopped while this picture was being run"))
+
+    def _deliver(self, batch: list[Job]) -> None:
+        """From an instance's thread: hand a finished batch to the loop."""
+        self._to_loop(self._settle, batch)
+        self._metrics.batch(batch)
+
+    def _settle(self, batch: list[Job]) -> None:
+        for job in batch:
+            self._end(job, job.result)
+
+    def _refused_by_batcher(self, late: list[tuple[Job, ServingError]]) -> None:
+        for job, error in late:
+            self._to_loop(self._end, job, error)
+
+    def _expire(self, job: Job) -> None:
+        self.batcher.cancel(job)
+        self._end(job, DeadlineExceededError("the deadline passed before the answer was there"))
+
+    def _end(self, job: Job, result: Answer | BaseException | None) -> None:
+        """The one place where a job ends. None: nobody waits for it."""
+        if job.finished:
+            return
+        job.finished = True
+        self._timers.pop(job).cancel()
+        if not self._timers:
+            self._idle.set()
+        if job.future is None or job.future.done():
+            return
+        if result is None:
+            job.future.cancel()
+        elif isinstance(result, BaseException):
+            job.future.set_exception(result)
+        else:
+            job.future.set_result(result)
+
+    def _to_loop(self, call: Callable[..., None], *arguments: object) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call, *arguments)

@@ -1,0 +1,79 @@
+"""What every route stands on: the configuration, the models, the metrics, and whether work is taken."""
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+from model_zoo.store import Store, shipped_store
+from server.catalogue import Catalogue
+from server.config import Config
+from server.errors import DrainingError, NotReadyError
+from server.keys import Keys
+from server.metrics import Metrics
+
+log = logging.getLogger("quickeye.service")
+
+LAG_INTERVAL_S = 0.5
+
+
+class Service:
+    """One server's state. Made by ``create_app``; started and closed by its lifespan."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.keys = Keys(config)
+        self.metrics = Metrics(lambda: self.catalogue.gauges())
+        store = Store(Path(config.store)) if config.store else shipped_store()
+        self.catalogue = Catalogue(config, store, self.metrics)
+        self.failure: BaseException | None = None
+        self.ready = asyncio.Event()  # set when loading ended, well or not: see ``failure``
+        self.draining = False
+        self._background: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to load the models; returns at once, ``ready`` is set when it ended."""
+        loop = asyncio.get_running_loop()
+        self._background = [loop.create_task(self._load()), loop.create_task(self._watch_loop())]
+
+    async def close(self) -> None:
+        """End the models and everything that runs beside them."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.catalogue.close()
+
+    def must_take_work(self) -> None:
+        """Let new work in.
+
+        Raises:
+            DrainingError, NotReadyError.
+        """
+        if self.draining:
+            raise DrainingError("the server is stopping and takes no new work")
+        if not self.ready.is_set():
+            raise NotReadyError("the models are being loaded and checked; try again in a second")
+
+    @property
+    def is_ready(self) -> bool:
+        """Loaded, checked, warm and not draining."""
+        return self.ready.is_set() and self.failure is None and not self.draining
+
+    async def drain(self, timeout_s: float) -> int:
+        """Refuse new work, wait for what was admitted; returns how many pictures were left unanswered."""
+        self.draining = True
+        return await self.catalogue.drain(timeout_s)
+
+    async def _load(self) -> None:
+        try:
+            await self.catalogue.load_configured()
+        except Exception as error:  # noqa: BLE001 (kept, said by /readyz, and ends the process)
+            self.failure = error
+        finally:
+            self.ready.set()
+
+    async def _watch_loop(self) -> None:
+        while True:
+            asked_s = time.monotonic()
+            await asyncio.sleep(LAG_INTERVAL_S)
+            self.metrics.event_loop_lag.observe(max(0.0, time.monotonic() - asked_s - LAG_INTERVAL_S))

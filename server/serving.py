@@ -1,0 +1,148 @@
+"""Running the server, and ending it without losing anything.
+
+The end is ours, not uvicorn's, which would close the listener first and raise the
+signal again. On the first SIGTERM or SIGINT:
+
+1. ``/readyz`` and new work say 503 ``draining``, while the listener stays open for
+   ``drain_grace_s``: load balancers need that long to look elsewhere.
+2. The listener closes; what was admitted is finished, for ``drain_timeout_s`` at most.
+3. The process ends with 0, or with 1 if work had to be given up.
+
+A second signal ends it at once.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from server.app import App, create_app
+from server.config import Config
+
+log = logging.getLogger("quickeye.serving")
+
+KEEP_ALIVE_S = 75
+BACKLOG = 2048
+FLUSH_S = 5.0  # for responses already made to leave, once every picture has its answer
+
+
+class CannotListenError(Exception):
+    """The address cannot be bound; the message says why and what to do."""
+
+
+class _OwnedServer(uvicorn.Server):
+    """uvicorn without its signal handlers."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind before anything is loaded, so that a taken port is said at once.
+
+    Raises:
+        CannotListenError: the address is taken, unknown or not allowed.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise CannotListenError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --host or --port"
+        ) from None
+    sock.setblocking(False)
+    return sock
+
+
+def run(config: Config, sock: socket.socket, on_ready: Callable[[App], None]) -> int:
+    """Serve until a signal; returns the exit code. ``on_ready`` is called once the models answer."""
+    app = create_app(config)
+    server = _OwnedServer(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=int(FLUSH_S),
+        )
+    )
+    running = _Running(config, app, server, on_ready)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(running.serve(sock))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+class _Running:
+    """One server from start to end, on its event loop."""
+
+    def __init__(self, config: Config, app: App, server: uvicorn.Server, on_ready: Callable[[App], None]) -> None:
+        self._config = config
+        self._app = app
+        self._server = server
+        self._on_ready = on_ready
+        self._stopping: asyncio.Task[None] | None = None
+        self._exit_code = 0
+
+    async def serve(self, sock: socket.socket) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        announce = loop.create_task(self._announce())
+        await self._server.serve(sockets=[sock])
+        announce.cancel()
+        return self._exit_code
+
+    async def _announce(self) -> None:
+        service = self._app.service
+        await service.ready.wait()
+        if service.failure is None:
+            self._on_ready(self._app)
+            return
+        log.error("nothing can be served: %s", service.failure)
+        self._exit_code = 1
+        self._server.should_exit = True
+
+    def _on_signal(self) -> None:
+        if self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(self._stop())
+        else:
+            log.warning("second signal: ending at once")
+            logging.shutdown()
+            os._exit(1)
+
+    async def _stop(self) -> None:
+        service = self._app.service
+        log.info("draining: new work is refused, the listener stays open for %g s", self._config.drain_grace_s)
+        service.draining = True
+        await asyncio.sleep(self._config.drain_grace_s)
+        for listener in self._server.servers:
+            listener.close()
+        left = await service.drain(self._config.drain_timeout_s)
+        if left:
+            log.error("%d pictures were not answered within %g s", left, self._config.drain_timeout_s)
+            self._exit_code = 1
+        log.info("drained")
+        self._server.should_exit = True

@@ -1,0 +1,50 @@
+"""Each program runs from start to end on a tiny bundle and prints its figures; which figures, nobody asserts."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.server.mean_colour import write_mean_colour
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = {
+    "client_cost": (["--requests", "20", "--rounds", "1"], ["median_us"]),
+    "server_overhead": (
+        ["--rounds", "1", "--seconds", "0.3", "--connections", "2", "--store", "STORE"],
+        ["rows", "prepare_us"],
+    ),
+    "lone_request": (
+        ["--n", "20", "--warmup", "2", "--store", "STORE", "--images", "IMAGES"],
+        ["added_p50_ms", "served_ms", "in_process_ms"],
+    ),
+    "idle_and_memory": (
+        ["--idle", "0.3", "--seconds", "0.3", "--starts", "1", "--store", "STORE", "--images", "IMAGES"],
+        ["start_to_ready_s", "idle_cores", "peak_mb"],
+    ),
+    "overload": (
+        ["--seconds", "0.5", "--rounds", "1", "--factor", "0.2", "--store", "STORE", "--images", "IMAGES"],
+        ["capacity_per_s", "goodput_per_s", "admitted_p99_s"],
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_prints_its_machine_and_its_figures(name: str, tmp_path: Path) -> None:
+    store, images = tmp_path / "store", tmp_path / "images"
+    write_mean_colour(store)
+    images.mkdir()
+    Image.new("RGB", (64, 48), (200, 10, 10)).save(images / "red.jpg")
+    words, figures = PROGRAMS[name]
+    places = {"STORE": str(store), "IMAGES": str(images)}
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--json", *(places.get(word, word) for word in words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["machine"]["cores"] >= 1
+    assert found["machine"]["versions"]["python"]
+    assert all(found[figure] for figure in figures)

@@ -1,0 +1,38 @@
+"""What the tests may need from the machine, and what happens where it is missing.
+
+A test marked ``needs_X`` is skipped with the way to get X; where CI is set, the
+same test fails instead: CI installs all of it, and a skip would hide a hole.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+CLOTHING = Path(os.environ.get("QUICKEYE_CLOTHING", Path(__file__).parents[2] / "shared" / "data" / "clothing"))
+
+# marker -> (is it there?, what to do)
+NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
+    "needs_chromium": (lambda: shutil.which("chromium") is not None, "needs Chromium: apt-get install chromium"),
+    "needs_clothing": (
+        lambda: (CLOTHING / "validation").is_dir(),
+        "needs the clothing photos: set QUICKEYE_CLOTHING to a folder with train/ and validation/",
+    ),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, or in CI fail, a test whose needs are not met."""
+    for marker, (is_there, advice) in NEEDS.items():
+        if item.get_closest_marker(marker) is not None and not is_there():
+            if os.environ.get("CI"):
+                pytest.fail(advice)
+            pytest.skip(advice)
+
+
+@pytest.fixture(scope="session")
+def clothing() -> Path:
+    """The clothing photos: ``train/<class>/*.jpg`` and ``validation/<class>/*.jpg``."""
+    return CLOTHING

@@ -1,0 +1,161 @@
+"""From a request's body to the pictures in it, in all three forms."""
+
+import asyncio
+import base64
+import os
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_zoo.errors import UndecodableImageError
+from server.body import Message, pictures_in, read_body
+from server.errors import AbandonedError, BodyTimeoutError, BodyTooLargeError, InvalidRequestError
+
+BOUNDARY = "----quickeye-test"
+FORM = f"multipart/form-data; boundary={BOUNDARY}".encode()
+
+
+def form(*files: bytes, names: list[str] | None = None) -> bytes:
+    parts = []
+    for number, data in enumerate(files):
+        name = names[number] if names else "file"
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="a.jpg"\r\n\r\n'
+        parts.append(head.encode() + data + b"\r\n")
+    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+
+
+def json_of(*images: object) -> bytes:
+    return orjson.dumps({"images": list(images)})
+
+
+@pytest.mark.parametrize("kind", [b"", b"image/jpeg", b"text/plain", b"application/x-www-form-urlencoded", b"nonsense"])
+def test_a_raw_body_is_the_picture_whatever_it_calls_itself(kind: bytes) -> None:
+    body = b"\xff\xd8 some bytes"
+    (picture,) = pictures_in(body, kind, 4)
+    assert picture is body, "not even copied"
+
+
+def test_no_body_is_no_image() -> None:
+    with pytest.raises(UndecodableImageError, match="empty"):
+        pictures_in(b"", b"image/jpeg", 4)
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=5))
+def test_form_files_come_out_whole_and_in_order(files: list[bytes]) -> None:
+    assert pictures_in(form(*files), FORM, 5) == files
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=5))
+def test_json_images_come_out_whole_and_in_order(files: list[bytes]) -> None:
+    body = json_of(*(base64.b64encode(data).decode() for data in files))
+    assert pictures_in(body, b"application/json; charset=utf-8", 5) == files
+
+
+def test_a_field_that_comes_twice_is_two_pictures() -> None:
+    assert pictures_in(form(b"one", b"two", names=["file", "file"]), FORM, 4) == [b"one", b"two"]
+
+
+def test_a_data_address_is_taken_as_browsers_make_it() -> None:
+    text = "data:image/png;base64," + base64.b64encode(b"png").decode()
+    assert pictures_in(json_of(text), b"application/json", 1) == [b"png"]
+
+
+def test_broken_base64_is_that_images_own_fault() -> None:
+    good = base64.b64encode(b"fine").decode()
+    first, second = pictures_in(json_of("***", good), b"application/json", 2)
+    assert isinstance(first, UndecodableImageError)
+    assert "base64" in str(first)
+    assert second == b"fine"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        (b"\xff\xd8", b"application/json", "not JSON"),
+        (b"{}", b"application/json", "images"),
+        (b"[]", b"application/json", "images"),
+        (b'{"images": []}', b"application/json", "empty"),
+        (b'{"images": "abc"}', b"application/json", "images"),
+        (b'{"images": [1]}', b"application/json", "base64"),
+        (b'{"images": [NaN]}', b"application/json", "not JSON"),
+        (b'{"images": ["YQ=="], "top_k": 3}', b"application/json", "nothing else"),
+        (b"", b"application/json", "not JSON"),
+        (json_of(*["YQ=="] * 10_000), b"application/json", "10,000 images"),
+        (form(*[b"a"] * 100), FORM, "at most 8|more than the 8"),
+        (form(b"a"), b"multipart/form-data", "boundary"),
+        (form(b"a")[:-20], FORM, "broken"),
+        (b"", FORM, "broken|without a file"),
+        (f"--{BOUNDARY}--\r\n".encode(), FORM, "without a file"),
+        (b"hello", FORM, "broken"),
+        (form(b"a").replace(b'; filename="a.jpg"', b""), FORM, "query string"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_in_words(body: bytes, kind: bytes, words: str) -> None:
+    with pytest.raises(InvalidRequestError, match=words):
+        pictures_in(body, kind, 8)
+
+
+@given(st.binary(max_size=400), st.sampled_from([FORM, b"application/json", b"multipart/form-data; boundary="]))
+def test_any_bytes_are_pictures_or_a_refusal(body: bytes, kind: bytes) -> None:
+    try:
+        assert pictures_in(body, kind, 3)
+    except InvalidRequestError as error:
+        assert str(error)
+
+
+class Caller:
+    """An ASGI ``receive`` that gives chunks, then leaves or hangs."""
+
+    def __init__(self, *chunks: bytes, leaves: bool = False, hangs: bool = False) -> None:
+        self.chunks = list(chunks)
+        self.leaves, self.hangs = leaves, hangs
+        self.taken = 0
+
+    async def __call__(self) -> Message:
+        if self.taken < len(self.chunks):
+            self.taken += 1
+            more = self.taken < len(self.chunks) or self.leaves or self.hangs
+            return {"type": "http.request", "body": self.chunks[self.taken - 1], "more_body": more}
+        if self.hangs:
+            await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+
+def read(caller: Caller, declared: bytes | None = None, max_bytes: int = 100, timeout_s: float = 10.0) -> bytes:
+    return asyncio.run(read_body(caller, declared, max_bytes, timeout_s))
+
+
+def test_one_chunk_is_not_copied() -> None:
+    body = os.urandom(50)
+    assert read(Caller(body)) is body
+
+
+def test_chunks_are_joined() -> None:
+    assert read(Caller(b"ab", b"", b"cd", b"e")) == b"abcde"
+
+
+def test_a_declared_length_over_the_limit_is_refused_unread() -> None:
+    caller = Caller(b"x")
+    with pytest.raises(BodyTooLargeError, match="101"):
+        read(caller, b"101")
+    assert caller.taken == 0
+
+
+@pytest.mark.parametrize("chunks", [(b"x" * 101,), (b"x" * 60, b"x" * 60)])
+def test_a_body_over_the_limit_is_refused_however_it_comes(chunks: tuple[bytes, ...]) -> None:
+    with pytest.raises(BodyTooLargeError):
+        read(Caller(*chunks), b"not a number")
+
+
+@pytest.mark.parametrize("chunks", [(), (b"some",)])
+def test_a_body_that_does_not_come_is_given_up(chunks: tuple[bytes, ...]) -> None:
+    with pytest.raises(BodyTimeoutError):
+        read(Caller(*chunks, hangs=True), timeout_s=0.01)
+
+
+@pytest.mark.parametrize("chunks", [(), (b"some",)])
+def test_a_caller_who_leaves_is_noticed(chunks: tuple[bytes, ...]) -> None:
+    with pytest.raises(AbandonedError):
+        read(Caller(*chunks, leaves=True))

@@ -1,0 +1,47 @@
+"""Learned t(n)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.latency_model import LatencyModel
+
+
+def test_nothing_learned_predicts_nothing() -> None:
+    assert LatencyModel().predict(4) == 0.0
+
+
+def test_the_first_observation_is_taken_whole_and_later_ones_are_smoothed() -> None:
+    model = LatencyModel(smoothing=0.1)
+    model.observe(1, 0.010)
+    assert model.predict(1) == 0.010
+    model.observe(1, 0.020)
+    assert model.predict(1) == pytest.approx(0.011)
+
+
+def test_sizes_between_two_known_ones_lie_on_their_line() -> None:
+    model = LatencyModel()
+    model.observe(2, 0.010)
+    model.observe(6, 0.030)
+    assert model.predict(4) == pytest.approx(0.020)
+    assert model.predict(12) == pytest.approx(0.060), "beyond the largest, its time per picture goes on"
+    assert model.predict(1) == pytest.approx(0.010), "below the smallest, its time"
+
+
+def test_a_constant_is_learned() -> None:
+    model = LatencyModel()
+    model.observe(3, 1.0)
+    for _ in range(200):
+        model.observe(3, 0.005)
+    assert model.predict(3) == pytest.approx(0.005, rel=1e-3)
+    assert model.known().keys() == {3}
+
+
+@given(st.lists(st.tuples(st.integers(1, 32), st.floats(1e-4, 1.0)), min_size=1, max_size=40), st.integers(1, 64))
+def test_a_prediction_stays_within_what_was_seen_or_its_extension(seen: list[tuple[int, float]], images: int) -> None:
+    model = LatencyModel()
+    for size, seconds in seen:
+        model.observe(size, seconds)
+    largest = max(model.known())
+    ceiling = max(model.known().values()) * max(1.0, images / largest)
+    assert min(model.known().values()) <= model.predict(images) <= ceiling * (1 + 1e-9)
