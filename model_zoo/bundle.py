@@ -41,10 +41,9 @@ from model_zoo.manifest import (
     Latency,
     Lineage,
     Manifest,
-    manifest_of,
     parse_manifest,
-    spec_of,
 )
+from model_zoo.manifest_spec import manifest_of, spec_of
 from model_zoo.spec import ArchitectureRef, InputSpec, ModelSpec, OutputSpec, Precision, Task
 
 REQUIRED = ("model.onnx", "check.npz", "labels.txt", "CARD.md")

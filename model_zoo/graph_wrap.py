@@ -138,9 +138,11 @@ def open_batch(model: onnx.ModelProto, fixed: int) -> None:
 def _constant_shapes(graph: onnx.GraphProto) -> Iterator[tuple[str, list[int]]]:
     """Constant lists of int64, by name."""
     constants = [(tensor.name, tensor) for tensor in graph.initializer]
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            constants.append((node.output[0], node.attribute[0].t))
+    constants += [
+        (node.output[0], node.attribute[0].t)
+        for node in graph.node
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value"
+    ]
     for name, tensor in constants:
         if tensor.data_type == onnx.TensorProto.INT64 and len(tensor.dims) == 1:
             yield name, numpy_helper.to_array(tensor).tolist()

@@ -16,10 +16,11 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from model_zoo.errors import ModelZooError
+from server.access_log import AccessLog
 from server.backends.errors import BackendError
 from server.config import Config
 from server.errors import InternalError, Refusal, ServingError, refusal_of
-from server.exchange import Exchange, Message, Receive, Scope, Send, error_body, open_exchange
+from server.exchange import Exchange, Message, Receive, RequestIds, Scope, Send, error_body, open_exchange
 from server.routes import HotRoute, all_routes
 from server.service import Service
 
@@ -39,8 +40,10 @@ class App:
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self._ids = RequestIds()
+        self._access_log = AccessLog(service.config.log_format) if service.config.access_log else None
         self._hot: list[HotRoute] = []
-        self._framework = _framework(service)
+        self._framework = _framework(service, self._access_log)
         hot_paths: dict[str, Any] = {}
         for routes in all_routes(service):
             self._hot.extend(routes.hot)
@@ -54,7 +57,7 @@ class App:
         if scope["type"] != "http":
             await self._framework(scope, receive, send)
             return
-        exchange = open_exchange(scope, receive, send)
+        exchange = open_exchange(scope, receive, send, self._ids)
         try:
             if not await self._answer_hot(exchange):
                 await self._answer_by_framework(exchange, scope, receive, send)
@@ -63,8 +66,8 @@ class App:
             if not exchange.status:
                 await exchange.refuse(refusal_of(InternalError("")))
         finally:
-            if self.service.config.access_log and exchange.path not in QUIET_PATHS:
-                exchange.log()
+            if self._access_log is not None and exchange.path not in QUIET_PATHS:
+                self._access_log.add(exchange.line())
 
     async def _answer_hot(self, exchange: Exchange) -> bool:
         for route in self._hot:
@@ -89,12 +92,14 @@ class App:
         await self._framework(scope, receive, send_with_id)
 
 
-def _framework(service: Service) -> FastAPI:
+def _framework(service: Service, access_log: AccessLog | None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await service.start()
         yield
         await service.close()
+        if access_log is not None:
+            access_log.flush()
 
     app = FastAPIOffline(
         title="Quickeye",

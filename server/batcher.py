@@ -75,9 +75,11 @@ class Batcher:
         self._draining = False
         self._closed = False
 
-    def submit(self, jobs: list[Job]) -> None:
+    def submit(self, jobs: list[Job]) -> bool:
         """Admit the jobs of one request, all or none.
 
+        Returns:
+            True when some must wait for an instance; False when free ones take them now.
         Raises:
             OverloadedError: the queue is full, or they would start too late.
             DrainingError: no new work is taken.
@@ -89,6 +91,7 @@ class Batcher:
                 job.arrived_s = now_s
                 self._queue.add(job, now_s)
             self._work.notify(len(jobs))
+            return self._queue.images > self._idle
 
     def cancel(self, job: Job) -> bool:
         """Forget a waiting job; False when it no longer waits. Costs nothing later, and hurts nobody."""
@@ -152,7 +155,7 @@ class Batcher:
         return self._draining
 
     def close(self) -> list[Job]:
-        """Send every instance home once it is done with its batch; returns the jobs that nobody will serve."""
+        """Send every instance home once it is done with its batch; returns the jobs that will not be served."""
         with self._lock:
             self._draining = self._closed = True
             left = []

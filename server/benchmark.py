@@ -6,6 +6,7 @@ batch size are kept (``server/backends/tuning.py``) and the server uses them.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -116,6 +117,7 @@ def benchmark(
     Raises:
         BackendError: none of the engines runs the model.
     """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     with ExitStack() as opened:
         engines, refused = _open_all(bundle, question, opened)
         cells = [run_cell(engine, bundle, batch) for engine in engines for batch in question.batches]
@@ -124,8 +126,8 @@ def benchmark(
             rounds = measure(cells, seconds, on_slice=on_slice)
         except KeyboardInterrupt:
             rounds = min(len(cell.rates) for cell in cells)
-            return Report(bundle, cells, refused, said, seconds, rounds, interrupted=True)
-        return Report(bundle, cells, refused, said, seconds, rounds)
+            return Report(bundle, cells, refused, said, seconds, rounds, interrupted=True, load=load)
+        return Report(bundle, cells, refused, said, seconds, rounds, load=load)
 
 
 def best_plan(cells: Sequence[Cell]) -> TunedPlan:

@@ -13,7 +13,7 @@ from server.benchmark_run import Cell
 from server.percentiles import percentiles
 
 PACKAGES = ("quickeye", "numpy", "pillow", "simplejpeg")
-_COLUMNS = ("backend", "precision", "plan", "batch", "p50 ms", "p99 ms", "images/s", "spread", "n")
+_COLUMNS = ("backend", "precision", "plan", "batch", "p50 ms", "p99 ms", "images/s", "spread", "CPU ms/image", "n")
 TITLES = {
     "run": "Engine alone (ready pixels; plan = instances x threads)",
     "path": "Whole path in process: header, decode, preprocess, run. No server in this process can answer more.",
@@ -22,7 +22,7 @@ TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was measured, on what, and what was chosen."""
+    """What was measured, on what, and what was chosen; ``load`` is the load average before it began, if known."""
 
     bundle: Bundle
     cells: Sequence[Cell]
@@ -32,12 +32,13 @@ class Report:
     rounds: int
     tuned: TunedPlan | None = None
     interrupted: bool = False
+    load: float | None = None
 
     def as_json(self) -> dict[str, object]:
         """All of it; latencies in milliseconds, per batch."""
         spec = self.bundle.spec
         return {
-            "machine": machine(),
+            "machine": machine() | {"load_before": self.load},
             "versions": versions(),
             "model": {"name": spec.name, "version": spec.version, "precision": spec.precision},
             "pictures": self.pictures,
@@ -59,6 +60,8 @@ class Report:
             ", ".join(f"{name} {number}" for name, number in versions().items()),
             f"{self.rounds} interleaved rounds, medians; {self.pictures}",
         ]
+        if self.load is not None and self.load > available_cores() / 2:
+            lines.append(f"other programs were busy (load {self.load:.1f}): trust CPU ms/image, not images/s")
         for kind, title in TITLES.items():
             rows = [_row(cell) for cell in self.cells if cell.kind == kind and cell.rates]
             lines += ["", title, *_table([_COLUMNS, *rows])]
@@ -103,6 +106,7 @@ def _as_json(cell: Cell) -> dict[str, object]:
         "batch": cell.batch,
         "latency_ms": summary.as_json(scale=1e3) if summary else None,
         "images_per_s": round(cell.images_per_s, 2),
+        "cpu_ms_per_image": round(cell.cpu_ms_per_image, 3),
         "images_per_s_rounds": [round(rate, 2) for rate in cell.rates],
         "check": cell.engine.check,
     }
@@ -117,7 +121,7 @@ def _row(cell: Cell) -> tuple[str, ...]:
     spread = f"{min(cell.rates):.1f}-{max(cell.rates):.1f}"
     return (
         *(name, engine.precision, str(engine.plan), str(cell.batch)),
-        *(p50, p99, f"{cell.images_per_s:.1f}", spread, str(len(cell.latencies_s))),
+        *(p50, p99, f"{cell.images_per_s:.1f}", spread, f"{cell.cpu_ms_per_image:.2f}", str(len(cell.latencies_s))),
     )
 
 

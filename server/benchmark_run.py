@@ -2,7 +2,8 @@
 
 Everything compared is measured in turns, A B C … C B A …, in short slices, so
 that a neighbour's load or a warmer CPU falls on all alike; what is
-reported is the median over the rounds, with their spread. In a slice each
+reported is the median over the rounds, with their spread. CPU time per picture
+is told beside it: where other programs want the same cores, it still compares. In a slice each
 instance of a plan runs batches in a thread of its own, without a pause, as it
 would under full load. A slice ends after the batch that is running then; nothing
 is killed.
@@ -16,6 +17,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -63,11 +65,17 @@ class Cell:
     work: tuple[Work, ...]
     latencies_s: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
 
     @property
     def images_per_s(self) -> float:
         """The median over the rounds; 0 before the first."""
         return statistics.median(self.rates) if self.rates else 0.0
+
+    @property
+    def cpu_ms_per_image(self) -> float:
+        """What one picture costs in CPU time, of all threads; the median over the rounds."""
+        return statistics.median(self.cpu_s) * 1e3 if self.cpu_s else 0.0
 
 
 def run_cell(engine: Engine, bundle: Bundle, batch: int) -> Cell:
@@ -124,9 +132,12 @@ def measure(
     done = 0
     for number in range(rounds):
         for cell in cells if number % 2 == 0 else reversed(cells):
+            cpu_s = time.process_time()
             latencies_s, elapsed_s = run_slice(cell.work, slice_s)
+            images = len(latencies_s) * cell.batch
             cell.latencies_s += latencies_s
-            cell.rates.append(len(latencies_s) * cell.batch / elapsed_s)
+            cell.rates.append(images / elapsed_s)
+            cell.cpu_s.append((time.process_time() - cpu_s) / images)
             done += 1
             if on_slice:
                 on_slice(done, rounds * len(cells))
@@ -145,39 +156,30 @@ def run_slice(work: Sequence[Work], seconds: float) -> tuple[list[float], float]
     """
     stop = threading.Event()
     ready = threading.Barrier(len(work))
-    latencies_s: list[list[float]] = [[] for _ in work]
-    faults: list[BaseException] = []
 
-    def repeat(number: int) -> None:
-        try:
-            ready.wait()
-            until_s = time.perf_counter() + seconds
-            while not stop.is_set():
-                start_s = time.perf_counter()
-                work[number]()
-                end_s = time.perf_counter()
-                latencies_s[number].append(end_s - start_s)
-                if end_s >= until_s:
-                    break
-        except BaseException as error:
-            faults.append(error)
-            stop.set()
+    def repeat(one: Work) -> list[float]:
+        ready.wait()
+        latencies_s: list[float] = []
+        until_s = time.perf_counter() + seconds
+        while not stop.is_set():
+            start_s = time.perf_counter()
+            one()
+            end_s = time.perf_counter()
+            latencies_s.append(end_s - start_s)
+            if end_s >= until_s:
+                break
+        return latencies_s
 
-    threads = [threading.Thread(target=repeat, args=(number,)) for number in range(len(work))]
     began_s = time.perf_counter()
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    except BaseException:
-        stop.set()
-        ready.abort()
-        raise
-    if faults:
-        raise faults[0]
+    with ThreadPoolExecutor(len(work)) as pool:
+        futures = [pool.submit(repeat, one) for one in work]
+        try:
+            each = [future.result() for future in futures]
+        except BaseException:
+            stop.set()
+            raise
     elapsed_s = time.perf_counter() - began_s
-    return [one for each in latencies_s for one in each], elapsed_s
+    return [one for latencies_s in each for one in latencies_s], elapsed_s
 
 
 def _discard(outputs: tuple[NDArray[np.float32], ...]) -> None:

@@ -139,6 +139,11 @@ class Catalogue:
         left = await asyncio.gather(*(model.drain(timeout_s) for model in self.served()))
         return sum(left)
 
+    def give_up(self) -> None:
+        """Tell everybody who still waits that the server stops."""
+        for model in self.served():
+            model.give_up()
+
     async def close(self) -> None:
         """End every model."""
         models, self._models = self.served(), {}

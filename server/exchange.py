@@ -3,7 +3,7 @@
 Plain ASGI: the framework's conveniences cost more than the rest of a request.
 """
 
-import logging
+import itertools
 import os
 import re
 import time
@@ -20,16 +20,21 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Scope = MutableMapping[str, Any]
 
-access_log = logging.getLogger("quickeye.access")
-
 _SANE_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
 
 
-def request_id_of(given: bytes | None) -> str:
-    """The caller's X-Request-ID when it is harmless, else a new one."""
-    if given is not None and _SANE_ID.fullmatch(given):
-        return given.decode("ascii")
-    return os.urandom(8).hex()
+class RequestIds:
+    """New request ids: eight random hexadecimal digits of this server, then a count."""
+
+    def __init__(self) -> None:
+        self._prefix = os.urandom(4).hex()
+        self._count = itertools.count(1)
+
+    def of(self, given: bytes | None) -> str:
+        """The caller's X-Request-ID when it is harmless, else a new one."""
+        if given is not None and _SANE_ID.fullmatch(given):
+            return given.decode("ascii")
+        return f"{self._prefix}{next(self._count):08x}"
 
 
 @dataclass(slots=True)
@@ -75,15 +80,17 @@ class Exchange:
             headers.append((b"connection", b"close"))
         await self.reply(refusal.status, error_body(refusal, self.request_id, **beside), *headers)
 
-    def log(self) -> None:
-        """Write the access line."""
-        if access_log.isEnabledFor(logging.INFO):
-            total_ms = round((time.monotonic() - self.started_s) * 1e3, 2)
-            fields = {
-                "request_id": self.request_id, "client": self.client, "method": self.method, "path": self.path,
-                "status": self.status, "total_ms": total_ms, **self.record,
-            }  # fmt: skip
-            access_log.info("%s %s %d", self.method, self.path, self.status, extra={"fields": fields})
+    def line(self) -> dict[str, object]:
+        """What the access log says of this exchange."""
+        return {
+            "request_id": self.request_id,
+            "client": self.client,
+            "method": self.method,
+            "path": self.path,
+            "status": self.status,
+            "total_ms": round((time.monotonic() - self.started_s) * 1e3, 2),
+            **self.record,
+        }
 
 
 # After these the rest of the body is not read, so the connection cannot be used again.
@@ -96,7 +103,7 @@ def error_body(refusal: Refusal, request_id: str, **beside: object) -> bytes:
     return orjson.dumps({"error": error, **beside})
 
 
-def open_exchange(scope: Scope, receive: Receive, send: Send) -> Exchange:
+def open_exchange(scope: Scope, receive: Receive, send: Send, ids: RequestIds) -> Exchange:
     """Read what a hot route needs from an ASGI scope."""
     headers = dict(scope["headers"])
     client = scope.get("client")
@@ -108,6 +115,6 @@ def open_exchange(scope: Scope, receive: Receive, send: Send) -> Exchange:
         client=client[0] if client else "",
         receive=receive,
         send=send,
-        request_id=request_id_of(headers.get(b"x-request-id")),
+        request_id=ids.of(headers.get(b"x-request-id")),
         started_s=time.monotonic(),
     )

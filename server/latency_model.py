@@ -22,22 +22,20 @@ class LatencyModel:
         self._seconds[images] = seconds if known is None else known + self._smoothing * (seconds - known)
 
     def predict(self, images: int) -> float:
-        """Seconds for a batch of ``images``, never less than for a smaller one that was seen."""
+        """Seconds for a batch of ``images``."""
+        exact = self._seconds.get(images)
+        if exact is not None:
+            return exact
         if not self._seconds:
             return 0.0
-        exact = self._seconds.get(images)
         below = max((n for n in self._seconds if n < images), default=None)
         above = min((n for n in self._seconds if n > images), default=None)
-        if exact is not None:
-            guess = exact
-        elif below is None:
-            guess = self._seconds[above] if above is not None else 0.0
-        elif above is None:
-            guess = self._seconds[below] * images / below
-        else:
-            share = (images - below) / (above - below)
-            guess = self._seconds[below] + share * (self._seconds[above] - self._seconds[below])
-        return max(guess, self._seconds[below]) if below is not None else guess
+        if below is None:
+            return self._seconds[above] if above is not None else 0.0
+        if above is None:
+            return self._seconds[below] * images / below
+        share = (images - below) / (above - below)
+        return self._seconds[below] + share * (self._seconds[above] - self._seconds[below])
 
     def known(self) -> dict[int, float]:
         """What was learned: batch size → seconds."""

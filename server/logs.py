@@ -8,35 +8,42 @@ from typing import Literal
 import orjson
 
 LogFormat = Literal["auto", "json", "console"]
+Fields = dict[str, object]
+
+
+def is_json(log_format: LogFormat) -> bool:
+    """Whether lines are JSON; ``auto`` asks whether somebody looks."""
+    return log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
+
+
+def json_line(created_s: float, level: str, logger: str, message: str, fields: Fields) -> str:
+    """One JSON object: time (seconds since 1970, UTC), level, logger, message, and the line's own fields."""
+    entry = {"time": round(created_s, 6), "level": level, "logger": logger, "message": message, **fields}
+    return orjson.dumps(entry, default=str).decode()
+
+
+def console_line(created_s: float, level: str, message: str, fields: Fields) -> str:
+    """Local time, level, message, then ``name=value`` for the line's own fields."""
+    clock = time.strftime("%H:%M:%S", time.localtime(created_s))
+    extra = "".join(f" {name}={_short(value)}" for name, value in fields.items())
+    return f"{clock} {level:<7} {message}{extra}"
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time (seconds since 1970, UTC), level, logger, message, and the record's own fields."""
+    """Records as ``json_line``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        entry: dict[str, object] = {
-            "time": round(record.created, 6),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(entry, default=str).decode()
+        fields: Fields = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
+        return json_line(record.created, record.levelname.lower(), record.name, record.getMessage(), fields)
 
 
 class ConsoleLines(logging.Formatter):
-    """Time, level, message, then ``name=value`` for the record's own fields."""
+    """Records as ``console_line``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, or several for an exception."""
-        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        fields = getattr(record, "fields", {})
-        skipped = ("method", "path", "status")  # already in the message of an access line
-        extra = "".join(f" {name}={_short(value)}" for name, value in fields.items() if name not in skipped)
-        line = f"{clock} {record.levelname.lower():<7} {record.getMessage()}{extra}"
+        line = console_line(record.created, record.levelname.lower(), record.getMessage(), {})
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -48,8 +55,7 @@ def _short(value: object) -> str:
 
 def set_up_logs(log_format: LogFormat, level: str) -> None:
     """Send every logger's lines to stderr in one format; called once, by a command."""
-    as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if as_json else ConsoleLines())
+    handler.setFormatter(JsonLines() if is_json(log_format) else ConsoleLines())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -7,6 +7,7 @@ as ``unknown``.
 """
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from prometheus_client import (
     CollectorRegistry,
@@ -76,6 +77,10 @@ class Metrics:
         self.request_duration = self._histogram(
             "quickeye_request_duration_seconds", "From the request's headers to its answer.", "model", "protocol"
         )
+        # Looking a child up costs more than counting with it; their label values are few.
+        self.requests_of = cache(self.requests.labels)
+        self.images_of = cache(self.images.labels)
+        self.duration_of = cache(self.request_duration.labels)
         self.stage_duration = self._histogram(
             "quickeye_stage_duration_seconds", "Time of one image in each stage.", "model", "stage"
         )

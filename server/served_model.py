@@ -63,20 +63,21 @@ class ServedModel:
         Raises:
             OverloadedError, DrainingError: refused at the door, see ``Batcher.submit``.
         """
-        return self.submit_all([job])[0]
+        futures, _ = self.submit_all([job])
+        return futures[0]
 
-    def submit_all(self, jobs: list[Job]) -> "list[asyncio.Future[Answer]]":
-        """Admit the pictures of one request, all or none."""
+    def submit_all(self, jobs: list[Job]) -> "tuple[list[asyncio.Future[Answer]], bool]":
+        """Admit the pictures of one request, all or none; also tells whether some must wait for an instance."""
         futures = []
         for job in jobs:
             job.future = self._loop.create_future()
             futures.append(job.future)
-        self.batcher.submit(jobs)
+        must_wait = self.batcher.submit(jobs)
         now_s = time.monotonic()
         for job in jobs:
             self._timers[job] = self._loop.call_later(max(0.0, job.deadline_s - now_s), self._expire, job)
         self._idle.clear()
-        return futures
+        return futures, must_wait
 
     def abandon(self, jobs: list[Job]) -> None:
         """The caller left: what still waits is forgotten, what runs is not delivered."""
@@ -99,14 +100,16 @@ class ServedModel:
             pass
         return self.unanswered
 
-    async def close(self, timeout_s: float = 5.0) -> None:
-        """End the instances; jobs that nobody will serve are told that the server drains."""
-        left = self.batcher.close()
-        for job in left:
-            self._end(job, DrainingError("the server stopped before this picture's turn"))
-        await asyncio.gather(*(asyncio.to_thread(instance.stop, timeout_s) for instance in self.instances))
+    def give_up(self) -> None:
+        """Take nothing more from the queue, and tell everybody who still waits that the server stops."""
+        self.batcher.close()
         for job in list(self._timers):
-            self._end(job, DrainingError("the server stopped while this picture was being run"))
+            self._end(job, DrainingError("the server stopped before this picture was answered"))
+
+    async def close(self, timeout_s: float = 5.0) -> None:
+        """Give up what is left, wait for the instances to finish their batches, and free the engines."""
+        self.give_up()
+        await asyncio.gather(*(asyncio.to_thread(instance.stop, timeout_s) for instance in self.instances))
 
     def _deliver(self, batch: list[Job]) -> None:
         """From an instance's thread: hand a finished batch to the loop."""

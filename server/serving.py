@@ -24,6 +24,7 @@ import uvicorn
 
 from server.app import App, create_app
 from server.config import Config
+from server.http_protocol import HttpProtocol
 
 log = logging.getLogger("quickeye.serving")
 
@@ -71,7 +72,7 @@ def run(config: Config, sock: socket.socket, on_ready: Callable[[App], None]) ->
     server = _OwnedServer(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=HttpProtocol,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -144,5 +145,6 @@ class _Running:
         if left:
             log.error("%d pictures were not answered within %g s", left, self._config.drain_timeout_s)
             self._exit_code = 1
+            service.catalogue.give_up()
         log.info("drained")
         self._server.should_exit = True

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from model_zoo.architectures.channels import round_channels
 
+Stage = tuple[int, int, int, int]
+
 # One line per stage: expansion, channels, repeats, stride.
-STAGES = (
+STAGES: tuple[Stage, ...] = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
     (6, 32, 3, 2),
@@ -50,12 +52,14 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """The paper's network at a given width."""
 
-    def __init__(self, num_classes: int = 1000, *, width: float, dropout: float = 0.2) -> None:
+    def __init__(
+        self, num_classes: int = 1000, *, width: float, stages: tuple[Stage, ...] = STAGES, dropout: float = 0.2
+    ) -> None:
         super().__init__()
         channels = round_channels(32 * width)
         last = round_channels(1280 * max(1.0, width))
         self.features = nn.Sequential(conv_bn_relu6(3, channels, 3, 2))
-        for expansion, stage_channels, repeats, stride in STAGES:
+        for expansion, stage_channels, repeats, stride in stages:
             channels_out = round_channels(stage_channels * width)
             for i in range(repeats):
                 self.features.append(InvertedResidual(channels, channels_out, stride if i == 0 else 1, expansion))

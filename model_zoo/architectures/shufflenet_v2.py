@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 
 STEM_CHANNELS = 24
-STAGE_REPEATS = (4, 8, 4)
 
 
 def channel_shuffle(x: Tensor) -> Tensor:
     """Interleave the two halves of the channels; (N, C, H, W) stays."""
-    _, channels, height, width = x.shape
-    return x.view(-1, 2, channels // 2, height, width).transpose(1, 2).reshape(-1, channels, height, width)
+    halves = torch.unflatten(x, 1, (2, x.shape[1] // 2))
+    return halves.transpose(1, 2).flatten(1, 2)
 
 
 def _pointwise(channels_in: int, channels_out: int) -> tuple[nn.Module, nn.Module, nn.Module]:
@@ -52,14 +51,21 @@ class ShuffleUnit(nn.Module):
 class ShuffleNetV2(nn.Module):
     """Channels after each of the three stages, and of the last convolution, are given."""
 
-    def __init__(self, num_classes: int = 1000, *, channels: tuple[int, int, int, int], dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        num_classes: int = 1000,
+        *,
+        channels: tuple[int, int, int, int],
+        repeats: tuple[int, int, int] = (4, 8, 4),
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         stem = nn.Conv2d(3, STEM_CHANNELS, 3, 2, padding=1, bias=False)
         self.conv1 = nn.Sequential(stem, nn.BatchNorm2d(STEM_CHANNELS), nn.ReLU(inplace=True))
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
-        self.stage2 = _stage(STEM_CHANNELS, channels[0], STAGE_REPEATS[0])
-        self.stage3 = _stage(channels[0], channels[1], STAGE_REPEATS[1])
-        self.stage4 = _stage(channels[1], channels[2], STAGE_REPEATS[2])
+        self.stage2 = _stage(STEM_CHANNELS, channels[0], repeats[0])
+        self.stage3 = _stage(channels[0], channels[1], repeats[1])
+        self.stage4 = _stage(channels[1], channels[2], repeats[2])
         self.conv5 = nn.Sequential(*_pointwise(channels[2], channels[3]))
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels[3], num_classes)

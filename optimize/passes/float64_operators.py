@@ -61,8 +61,8 @@ def _tap(seen: Tensor, weight: Tensor, groups: int) -> Tensor:
         return seen * weight.view(1, -1, 1, 1)
     if groups == 1:
         return torch.einsum("oc,nchw->nohw", weight, seen)
-    parts = seen.unflatten(1, (groups, -1))
-    return torch.einsum("goc,ngchw->ngohw", weight.unflatten(0, (groups, -1)), parts).flatten(1, 2)
+    parts = seen.reshape(len(seen), groups, -1, *seen.shape[2:])
+    return torch.einsum("goc,ngchw->ngohw", weight.reshape(groups, -1, weight.shape[1]), parts).flatten(1, 2)
 
 
 def gemm(x: Tensor, weight: Tensor, attributes: Attributes) -> Tensor:

@@ -112,7 +112,11 @@ def _constant(node: onnx.NodeProto, name: str, constants: Constants) -> NDArray[
 
 
 def _affine(
-    node: onnx.NodeProto, value: NDArray[np.float64], factor: NDArray[np.float64], offset: NDArray[np.float64], name: str
+    node: onnx.NodeProto,
+    value: NDArray[np.float64],
+    factor: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    name: str,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if node.op_type in ("Sub", "Div") and node.input[0] != name:
         raise PassError(f"node '{node.name}' has the pixels as its second operand")

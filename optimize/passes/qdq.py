@@ -97,7 +97,9 @@ class _Writer:
         self._node("DequantizeLinear", [codes, *parameters], target, **attributes)
 
     def _node(self, op: str, inputs: list[str], output: str, **attributes: int | list[int]) -> None:
-        self.nodes.append(helper.make_node(op, inputs, [output], name=f"{output}/{op}", **attributes))
+        node = helper.make_node(op, inputs, [output], name=f"{output}/{op}")
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        self.nodes.append(node)
 
     def _constant(self, name: str, value: NDArray[np.generic]) -> str:
         self.constants.append(numpy_helper.from_array(value, name))

@@ -13,9 +13,11 @@ what does not fit: 255 · (a + b) > 32767. If no two weights that meet there hav
 a sum beyond ±128, nothing is ever cut off and their fast instruction is exact.
 ``pairs`` says which weights meet: ``adjacent`` inputs (2i, 2i + 1), ``any`` two
 of an output's, or ``free`` where no engine pairs them. The few weights that
-would break the rule are clamped, and their neighbours make up for it.
+would break the rule are clamped, and their neighbours make up for it; an output
+that loses too much by that takes a wider scale.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -27,6 +29,7 @@ LIMIT = 127
 PAIR_LIMIT = 128
 DAMPING = 0.01
 SHRINKS = (1.0, 0.97, 0.94, 0.91, 0.88)
+WIDENINGS = (1.2, 1.45, 1.75, 2.1)
 
 
 def round_weights(weights: Tensor, covariance: Tensor, floors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
@@ -40,8 +43,21 @@ def round_weights(weights: Tensor, covariance: Tensor, floors: Tensor, pairs: Pa
     Returns:
         Codes, whole float64 (G, O, K) in −127…127, and scales (G, O), float64 that float32 holds exactly.
     """
-    scales = _scales(weights, covariance, floors)
-    return _codes(weights, covariance, scales, pairs), scales
+    base = _scales(weights, covariance, floors)
+    prepared = _prepare(weights, covariance)
+    best_scales, best_codes = base, _codes(prepared, base, pairs)
+    if pairs == "free":
+        return best_codes, best_scales
+    best_error = output_error(weights - best_codes * best_scales[..., None], covariance)
+    for widening in WIDENINGS:
+        scales = (base * widening).float().double()
+        codes = _codes(prepared, scales, pairs)
+        error = output_error(weights - codes * scales[..., None], covariance)
+        better = error < best_error
+        best_error = torch.where(better, error, best_error)
+        best_scales = torch.where(better, scales, best_scales)
+        best_codes = torch.where(better[..., None], codes, best_codes)
+    return best_codes, best_scales
 
 
 def output_error(difference: Tensor, covariance: Tensor) -> Tensor:
@@ -64,20 +80,32 @@ def _scales(weights: Tensor, covariance: Tensor, floors: Tensor) -> Tensor:
     return best_scale
 
 
-def _codes(weights: Tensor, covariance: Tensor, scales: Tensor, pairs: Pairs) -> Tensor:
-    groups, outputs, inputs = weights.shape
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Weights (G, O, K) with inputs in ``order`` (G, K), and the factor (G, K, K) that says how errors spread."""
+
+    weights: Tensor
+    order: Tensor
+    factor: Tensor
+
+
+def _prepare(weights: Tensor, covariance: Tensor) -> _Prepared:
+    groups, _, inputs = weights.shape
     order = torch.argsort(covariance.diagonal(dim1=1, dim2=2), dim=1, descending=True, stable=True)
-    columns = order[:, None].expand(groups, outputs, inputs)
-    left = torch.gather(weights, 2, columns)
     rows = torch.gather(covariance, 1, order[:, :, None].expand(groups, inputs, inputs))
     factor = _inverse_factor(torch.gather(rows, 2, order[:, None].expand(groups, inputs, inputs)))
-    codes = torch.zeros_like(weights)
-    for step in range(inputs):
-        place = order[:, step]
+    return _Prepared(torch.gather(weights, 2, order[:, None].expand_as(weights)), order, factor)
+
+
+def _codes(prepared: _Prepared, scales: Tensor, pairs: Pairs) -> Tensor:
+    left, factor = prepared.weights.clone(), prepared.factor
+    codes = torch.zeros_like(left)
+    for step in range(left.shape[2]):
+        place = prepared.order[:, step]
         low, high = _allowed(codes, place, pairs)
         value = left[:, :, step]
         code = torch.clamp(torch.round(value / scales), low, high)
-        codes.scatter_(2, place[:, None, None].expand(groups, outputs, 1), code[..., None])
+        codes.scatter_(2, place[:, None, None].expand(*left.shape[:2], 1), code[..., None])
         error = (value - code * scales) / factor[:, step, step, None]
         left[:, :, step:] -= error[..., None] * factor[:, step, None, step:]
     return codes

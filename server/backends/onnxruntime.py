@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from model_zoo.bundle import Bundle
 from server.backends import Backend, BackendOptions
 from server.backends.batches import batch_limit, padded, refuse_odd_batch
-from server.backends.cpu_features import cpu_features
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError
 from server.backends.extras import as_flag, own_extras
 from server.backends.onnxruntime_providers import Provider, choose_providers
+from server.backends.saturation import needs_exact_sums
 
 _Faults = tuple[type[Exception], ...]
 
@@ -61,7 +61,7 @@ class OnnxRuntimeBackend:
 
     def __init__(self, session: _Session, bundle: Bundle, limit: int, device: str, faults: _Faults) -> None:
         self.device = device
-        self.precision = bundle.spec.precision
+        self.precision: str = bundle.spec.precision
         self._session: _Session | None = session
         self._input = bundle.spec.input
         self._limit = limit
@@ -128,11 +128,7 @@ def _import_runtime() -> tuple[ModuleType, _Faults]:
 def _wants_exact(extras: dict[str, str], bundle: Bundle, data: bytes) -> bool:
     if "exact" in extras:
         return as_flag("onnxruntime.exact", extras["exact"])
-    if bundle.spec.precision != "int8" or not cpu_features().saturates_u8s8:
-        return False
-    from server.backends.saturation import may_saturate  # imports onnx: 10 MB that most machines can do without
-
-    return may_saturate(data)
+    return needs_exact_sums(bundle.spec.precision, data)
 
 
 def _session_options(runtime: ModuleType, bundle: Bundle, options: BackendOptions, exact: bool) -> object:

@@ -17,8 +17,8 @@ for ever, so the first is made under a lock.
 
 Reduced precision: ``openvino.precision`` is ``f32`` (the default) or ``bf16``, which
 ``selection`` tries first for float bundles on CPUs with AMX; the bundle's check decides.
-8-bit sums saturate on CPUs without VNNI as in ``saturation.py``, with no exact mode:
-there such bundles fail their check and the next engine serves them.
+There is no exact mode for 8-bit sums: a bundle that ``saturation.py`` finds at risk on
+this CPU is refused, since four check pictures may not show what one in seven would.
 """
 
 import sys
@@ -36,6 +36,7 @@ from server.backends import Backend, BackendOptions
 from server.backends.batches import batch_limit, padded, refuse_odd_batch
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError
 from server.backends.extras import own_extras
+from server.backends.saturation import needs_exact_sums
 from server.backends.threads import available_cores
 
 SETTINGS = ("precision",)
@@ -166,6 +167,11 @@ def load(bundle: Bundle, options: BackendOptions) -> Backend:
     precision = own_extras(options, "openvino", SETTINGS).get("precision", "f32")
     if precision not in PRECISIONS:
         raise BackendLoadError(f"openvino.precision must be one of {', '.join(PRECISIONS)}, not '{precision}'")
+    if needs_exact_sums(bundle.spec.precision, bundle.read_model()):
+        raise BackendLoadError(
+            "on this CPU (no VNNI) openvino's 8-bit sums overflow with this bundle's weights; "
+            "a bundle quantised with pairs of weights within 128 has no such limit"
+        )
     limit = batch_limit(bundle.spec.input, options.max_batch_size)
     key = GraphKey(bundle.fingerprint, options.threads, limit, precision)
     with _loading:

@@ -13,10 +13,16 @@ for EfficientNet-Lite0) gives a bundle that is exact everywhere and runs 1.4×
 faster here than one that needs exact sums.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+
+from model_zoo.spec import Precision
+from server.backends.cpu_features import CpuFeatures, cpu_features
+
+if TYPE_CHECKING:
+    import onnx
 
 MAX_PAIR = 128
 _WEIGHT_INPUT = {
@@ -30,12 +36,20 @@ _WEIGHT_INPUT = {
 }
 
 
+def needs_exact_sums(precision: Precision, model: bytes, features: CpuFeatures | None = None) -> bool:
+    """Whether 16-bit pair sums would be wrong for this graph on this CPU; ``features`` None asks which it is."""
+    return precision == "int8" and (features or cpu_features()).saturates_u8s8 and may_saturate(model)
+
+
 def may_saturate(model: bytes) -> bool:
     """Whether some input could overflow a 16-bit pair sum; True where the weights are not plain constants.
 
     Args:
         model: a serialised ONNX graph, quantised in any of ONNX's forms.
     """
+    import onnx  # 10 MB and a tenth of a second, on CPUs that need the answer
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
     try:
         graph = onnx.load_model_from_string(model).graph
     except DecodeError:
@@ -52,7 +66,11 @@ def largest_pair(rows: NDArray[np.int8]) -> int:
     return int(np.abs(sums).max(initial=0))
 
 
-def _node_may(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto], sources: dict[str, onnx.NodeProto]) -> bool:
+def _node_may(
+    node: "onnx.NodeProto", constants: "dict[str, onnx.TensorProto]", sources: "dict[str, onnx.NodeProto]"
+) -> bool:
+    from onnx.numpy_helper import to_array
+
     position = _WEIGHT_INPUT.get(node.op_type)
     if position is None:
         return False
@@ -63,13 +81,13 @@ def _node_may(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto], sour
     tensor = constants.get(name)
     if tensor is None:
         return True
-    if tensor.data_type != onnx.TensorProto.INT8:
+    weights = to_array(tensor)
+    if weights.dtype != np.int8:
         return False  # unsigned weights and floats are summed exactly
-    weights = onnx.numpy_helper.to_array(tensor)
     return any(largest_pair(rows) > MAX_PAIR for rows in _layouts(node, weights))
 
 
-def _layouts(node: onnx.NodeProto, weights: NDArray[np.int8]) -> list[NDArray[np.int8]]:
+def _layouts(node: "onnx.NodeProto", weights: NDArray[np.int8]) -> list[NDArray[np.int8]]:
     """The weights as rows that are summed, neighbours adjacent, in every layout that engines use."""
     if weights.ndim == 4:
         outputs, inputs = weights.shape[:2]

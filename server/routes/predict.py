@@ -108,8 +108,9 @@ class Predict:
     async def _answers(self, exchange: Exchange, model: ServedModel, jobs: list[Job]) -> list[PictureOutcome]:
         if not jobs:
             return []
-        futures = model.submit_all(jobs)
-        watch = asyncio.get_running_loop().create_task(self._abandon_on_disconnect(exchange, model, jobs))
+        futures, must_wait = model.submit_all(jobs)
+        # What an instance has taken can't be saved any more: only a caller who waits in line is watched.
+        watch = self._watch(exchange, model, jobs) if must_wait else None
         try:
             if len(futures) > 1:
                 await asyncio.wait(futures)
@@ -120,7 +121,11 @@ class Predict:
             model.abandon(jobs)
             raise
         finally:
-            watch.cancel()
+            if watch is not None:
+                watch.cancel()
+
+    def _watch(self, exchange: Exchange, model: ServedModel, jobs: list[Job]) -> "asyncio.Task[None]":
+        return asyncio.get_running_loop().create_task(self._abandon_on_disconnect(exchange, model, jobs))
 
     async def _abandon_on_disconnect(self, exchange: Exchange, model: ServedModel, jobs: list[Job]) -> None:
         while (await exchange.receive())["type"] != "http.disconnect":
@@ -128,11 +133,11 @@ class Predict:
         model.abandon(jobs)
 
     async def _reply(self, exchange: Exchange, model: ServedModel, outcomes: list[PictureOutcome]) -> None:
-        images = self._service.metrics.images
+        images = self._service.metrics.images_of
         name = model.spec.name
         answers = [outcome.answer for outcome in outcomes if outcome.answer is not None]
         for outcome in outcomes:
-            images.labels(name, "http", "ok" if outcome.refusal is None else outcome.refusal.code).inc()
+            images(name, "http", "ok" if outcome.refusal is None else outcome.refusal.code).inc()
         exchange.record.update(model=name, version=model.spec.version, images=len(outcomes))
         results = [_result(outcome) for outcome in outcomes]
         if not answers and outcomes[0].refusal is not None:
@@ -155,8 +160,8 @@ class Predict:
 
     def _count(self, exchange: Exchange, name: str) -> None:
         metrics = self._service.metrics
-        metrics.requests.labels(name, "http", str(exchange.status or 500)).inc()
-        metrics.request_duration.labels(name, "http").observe(time.monotonic() - exchange.started_s)
+        metrics.requests_of(name, "http", str(exchange.status or 500)).inc()
+        metrics.duration_of(name, "http").observe(time.monotonic() - exchange.started_s)
 
 
 async def _outcome(future: "asyncio.Future[Answer]") -> PictureOutcome:

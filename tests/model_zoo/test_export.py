@@ -1,5 +1,6 @@
 """Torch → ONNX → bundle: the graph says what torch says, is plain, and is the same every time."""
 
+import copy
 import hashlib
 import subprocess
 import sys
@@ -16,26 +17,31 @@ from numpy.typing import NDArray
 from torch import nn
 
 from model_zoo.architectures import ARCHITECTURES, build, input_spec
+from model_zoo.architectures.mobilenet_v2 import STAGES
 from model_zoo.architectures.mobilenet_v3 import LARGE, SMALL
+from model_zoo.bundle import Bundle
 from model_zoo.errors import ModelZooError, WeightsError
 from model_zoo.export import FromPixels, Provenance, build_bundle, export_bundle, export_onnx, reference_logits
-from model_zoo.key_names import convert_keys
 from model_zoo.spec import ArchitectureRef, InputSpec
 from model_zoo.store import Store
-from model_zoo.weights import fit_weights, pretrained, restore
+from model_zoo.weights import pretrained, restore
 from tests.model_zoo.labelled_photos import photos, top_hits
 
 Pictures = NDArray[np.uint8]
+
+LABELS = tuple(f"class {i}" for i in range(10))
 
 # The exporter takes a tenth of a second a layer: deep networks are exported shortened, every kind of block kept.
 SHORTENED: dict[str, dict[str, object]] = {
     **{f"efficientnet_lite{n}": {"depth": 0.4} for n in range(5)},
     **{name: {"depths": (2, 1, 1, 1)} for name in ("resnet18", "resnet34", "resnet50", "seresnet50")},
     "densenet121": {"depths": (2, 1, 1, 2)},
+    "mobilenet_v2": {"stages": STAGES[:3]},
+    **{f"shufflenet_v2_{width}": {"repeats": (2, 1, 2)} for width in ("x0_5", "x1_0", "x1_5", "x2_0")},
     "mobilenet_v3_small": {"blocks": SMALL[:6]},
     "mobilenet_v3_large": {"blocks": LARGE[:8] + LARGE[10:12]},
 }
-ONE_OF_EACH = {"grey28", "squeezenet1_1", "resnet18", "mobilenet_v3_small", "efficientnet_lite1"}
+ONE_OF_EACH = {"grey28", "squeezenet1_1", "seresnet50", "densenet121", "efficientnet_lite1", "shufflenet_v2_x0_5"}
 PLAIN = {"Transpose", "Cast", "Sub", "Mul", "Conv", "Clip", "Relu", "Add", "GlobalAveragePool", "Flatten", "Gemm"}
 ALSO: dict[str, set[str]] = {
     "mobilenet_v3": {"HardSwish", "HardSigmoid"},
@@ -107,32 +113,6 @@ def test_the_graph_says_what_torch_says(name: str) -> None:
     assert set(operators(model)) <= allowed
 
 
-@pytest.mark.slow
-def test_lite0_as_a_graph_recognises_the_photos() -> None:
-    spec, module = input_spec("efficientnet_lite0"), build("efficientnet_lite0")
-    fit_weights(module, pretrained("efficientnet_lite0"))
-    pictures, labels = photos(spec)
-    model = export_onnx(module, spec)
-    logits = run(model, pictures)
-    assert top_hits(logits, labels, 1) >= 18
-    assert top_hits(logits, labels, 5) >= 19
-    with torch.no_grad():
-        expected = FromPixels(module, spec).eval()(torch.from_numpy(pictures)).numpy()
-    assert np.abs(logits - expected).max() < 1e-3
-    assert operators(model) == {
-        "Conv": 49,
-        "Clip": 33,
-        "Add": 9,
-        "Gemm": 1,
-        "GlobalAveragePool": 1,
-        "Flatten": 1,
-        "Transpose": 1,
-        "Cast": 1,
-        "Sub": 1,
-        "Mul": 1,
-    }
-
-
 def test_input_and_output_are_the_contracts() -> None:
     graph = onnx.load_from_string(small_net()[1]).graph
     (image,), (logits,) = graph.input, graph.output
@@ -150,14 +130,12 @@ def test_nodes_and_constants_have_the_layers_names() -> None:
     assert "blocks.1.conv2.weight" in {constant.name for constant in graph.initializer}
 
 
-def test_metadata_names_the_task_size_and_classes() -> None:
-    module, _ = small_net()
-    labels = tuple("abcdefghij")
-    model = onnx.load_from_string(export_onnx(module, input_spec("grey28"), names=labels))
-    facts = {entry.key: entry.value for entry in model.metadata_props}
-    assert facts == {"task": "classify", "imgsz": "[28, 28]", "names": repr(dict(enumerate(labels)))}
+def test_metadata_names_the_task_size_and_classes(written: Bundle) -> None:
+    facts = {entry.key: entry.value for entry in onnx.load_from_string(written.read_model()).metadata_props}
+    assert facts == {"task": "classify", "imgsz": "[28, 28]", "names": repr(dict(enumerate(LABELS)))}
 
 
+@pytest.mark.slow
 def test_two_exports_are_the_same_bytes_also_in_another_process() -> None:
     code = (
         "import hashlib, torch; from model_zoo.architectures import build, input_spec\n"
@@ -167,18 +145,13 @@ def test_two_exports_are_the_same_bytes_also_in_another_process() -> None:
     )
     elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     torch.manual_seed(3)
-    module = build("grey28", 10)
+    module = build("grey28", 10).train()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
     model = export_onnx(module, input_spec("grey28"))
     assert hashlib.sha256(model).hexdigest() == elsewhere
     for trace in (str(Path.cwd()).encode(), b".py", b"torch", b"site-packages"):
         assert trace not in model
-
-
-def test_export_leaves_the_module_as_it_was() -> None:
-    module = build("grey28", 10).train()
-    before = {key: value.clone() for key, value in module.state_dict().items()}
-    export_onnx(module, input_spec("grey28"))
-    assert module.training
+    assert module.training, "the module must stay as it was"
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
 
 
@@ -208,63 +181,93 @@ def test_a_missing_exporter_says_what_to_install(monkeypatch: pytest.MonkeyPatch
         export_onnx(nn.Identity(), input_spec("grey28"))
 
 
-def write_small(store: Path, **options: object) -> Store:
+def write_small(module: nn.Module, store: Path, *, with_weights: bool = True) -> Bundle:
     """grey28 as version 1 of "small"."""
-    labels = tuple(f"class {i}" for i in range(10))
-    provenance = Provenance(licence="Apache-2.0", source="a test")
-    architecture = ArchitectureRef("grey28", {"num_classes": 10})
-    spec = input_spec("grey28")
-    given = {"name": "small", "spec": spec, "labels": labels, "provenance": provenance, "architecture": architecture}
-    export_bundle(small_net()[0], store=store, **{**given, **options})  # type: ignore[arg-type]
-    return Store(store)
+    return export_bundle(
+        module,
+        name="small",
+        store=store,
+        spec=input_spec("grey28"),
+        labels=LABELS,
+        provenance=Provenance(licence="Apache-2.0", source="a test"),
+        architecture=ArchitectureRef("grey28", {"num_classes": 10}),
+        with_weights=with_weights,
+    )
 
 
-def test_a_bundle_is_written_with_weights_that_restore(tmp_path: Path) -> None:
-    module, _ = small_net()
-    bundle = write_small(tmp_path).open("small")
-    again = restore(bundle)
-    state = module.state_dict()
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The small net's bundle, read again."""
+    root = tmp_path_factory.mktemp("store")
+    write_small(small_net()[0], root)
+    return Store(root).open("small", 1)
+
+
+def test_a_bundle_is_written_with_weights_that_restore(written: Bundle) -> None:
+    state = small_net()[0].state_dict()
+    again = restore(written)
+    assert not again.training
     assert all(torch.equal(value, state[key]) for key, value in again.state_dict().items())
-    assert (bundle.spec.precision, bundle.spec.task, len(bundle.labels)) == ("fp32", "classification", 10)
-    assert "parameters" in (bundle.folder / "CARD.md").read_text()
+    assert (written.spec.precision, written.spec.task, written.labels) == ("fp32", "classification", LABELS)
+    assert "98,466 parameters" in (written.folder / "CARD.md").read_text()
+    assert written.manifest.lineage.tools.keys() == {"torch", "onnx", "onnxscript"}
 
 
-def test_the_check_is_torch_in_float64(tmp_path: Path) -> None:
-    module, _ = small_net()
-    check = write_small(tmp_path).open("small").check()
-    spec = input_spec("grey28")
+def test_the_check_is_torch_in_float64(written: Bundle) -> None:
+    check, spec = written.check(), input_spec("grey28")
     pixels = torch.from_numpy(check.pictures.copy()).permute(0, 3, 1, 2).double()
+    exact = restore(written).double()
     with torch.no_grad():
-        expected = module.double()((pixels - spec.graph_mean[0]) / spec.graph_std[0]).numpy()
-    module.float()
+        expected = exact((pixels - spec.graph_mean[0]) / spec.graph_std[0]).numpy()
     np.testing.assert_allclose(check.outputs["logits"], expected, rtol=0, atol=1e-6)
 
 
-def test_a_bundle_may_leave_the_weights_out(tmp_path: Path) -> None:
-    bundle = write_small(tmp_path, with_weights=False, architecture=None).open("small")
+def test_a_bundle_may_leave_the_weights_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, model = small_net()
+    monkeypatch.setattr("model_zoo.export.export_onnx", lambda *_, **__: model)
+    bundle = write_small(module, tmp_path, with_weights=False)
     assert bundle.weights_path is None
     with pytest.raises(WeightsError, match="no float weights"):
         restore(bundle)
 
 
 def test_a_graph_that_differs_from_torch_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = export_onnx(build("grey28", 10), input_spec("grey28"))
-    monkeypatch.setattr("model_zoo.export.export_onnx", lambda *_, **__: other)
+    module, model = small_net()
+    other = copy.deepcopy(module)
+    nn.init.constant_(other.get_parameter("classifier.bias"), 0.5)
+    monkeypatch.setattr("model_zoo.export.export_onnx", lambda *_, **__: model)
     with pytest.raises(ModelZooError, match="differs from torch by"):
-        write_small(tmp_path)
+        write_small(other, tmp_path)
     assert Store(tmp_path).names() == []
 
 
 @pytest.mark.slow
-def test_a_zoo_name_becomes_a_bundle(tmp_path: Path) -> None:
+def test_a_zoo_name_becomes_a_bundle_that_recognises_the_photos(tmp_path: Path) -> None:
     bundle = build_bundle("efficientnet_lite0", tmp_path)
     assert (bundle.spec.name, bundle.spec.version, bundle.spec.licence) == ("efficientnet_lite0", 1, "Apache-2.0")
     assert bundle.labels[285] == "Egyptian cat"
     assert bundle.spec.architecture == ArchitectureRef("efficientnet_lite0", {"num_classes": 1000})
     pictures, labels = photos(bundle.spec.input)
-    assert top_hits(run(bundle.read_model(), pictures), labels, 1) >= 18
-    state = restore(bundle).state_dict()
-    assert convert_keys(state, state).keys() == pretrained("efficientnet_lite0").keys()
+    logits = run(bundle.read_model(), pictures)
+    assert top_hits(logits, labels, 1) >= 18
+    assert top_hits(logits, labels, 5) >= 19
+    module = restore(bundle)
+    with torch.no_grad():
+        expected = FromPixels(module, bundle.spec.input).eval()(torch.from_numpy(pictures)).numpy()
+    assert np.abs(logits - expected).max() < 1e-3
+    assert module.state_dict().keys() == pretrained("efficientnet_lite0").keys()
+    assert operators(bundle.read_model()) == {
+        "Conv": 49,
+        "Clip": 33,
+        "Add": 9,
+        "Gemm": 1,
+        "GlobalAveragePool": 1,
+        "Flatten": 1,
+        "Transpose": 1,
+        "Cast": 1,
+        "Sub": 1,
+        "Mul": 1,
+    }
 
 
 def test_a_zoo_name_without_weights_is_refused(tmp_path: Path) -> None:

@@ -16,10 +16,9 @@ from model_zoo.manifest import (
     Latency,
     Lineage,
     Pass,
-    manifest_of,
     parse_manifest,
-    spec_of,
 )
+from model_zoo.manifest_spec import manifest_of, spec_of
 from model_zoo.spec import ArchitectureRef, InputSpec, ModelSpec, OutputSpec, Resize
 from tests.model_zoo.drafts import INPUT
 

@@ -64,7 +64,7 @@ def test_safetensors_load_whatever_the_suffix(net: nn.Module, tmp_path: Path, su
 def test_a_malicious_checkpoint_is_refused_and_not_run(tmp_path: Path, zipped: bool) -> None:
     path, witness = tmp_path / "evil.pth", tmp_path / "it-ran"
     torch.save({"state_dict": Malicious(witness)}, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(WeightsError, match="may run code.*safetensors"):
+    with pytest.raises(WeightsError, match=r"may run code.*safetensors"):
         load_weights(path)
     assert not witness.exists()
 

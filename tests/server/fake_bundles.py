@@ -113,7 +113,7 @@ class MeanColour:
         )
 
 
-def mean_colour(store: Path, kind: MeanColour = MeanColour()) -> Bundle:  # noqa: B008 - frozen
+def mean_colour(store: Path, kind: MeanColour = MeanColour()) -> Bundle:
     """Write a mean-colour bundle."""
     return kind.write(store)
 

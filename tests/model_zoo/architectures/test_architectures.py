@@ -129,7 +129,7 @@ def test_a_misspelt_name_gets_the_nearest_one() -> None:
 
 
 def test_a_name_like_no_other_gets_the_list() -> None:
-    with pytest.raises(UnknownArchitectureError, match="there are: efficientnet_lite0, .*grey28"):
+    with pytest.raises(UnknownArchitectureError, match=r"there are: efficientnet_lite0, .*grey28"):
         input_spec("qqqq")
 
 

@@ -1,0 +1,1 @@
+"""Measures what a pass cost: accuracy, agreement with the parent, and arithmetic."""

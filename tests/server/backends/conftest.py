@@ -1,0 +1,20 @@
+"""Bundles that every engine is tried on, written once."""
+
+from pathlib import Path
+
+import pytest
+
+from model_zoo.bundle import Bundle
+from tests.server.fake_bundles import MeanColour
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, for all tests of this folder."""
+    return tmp_path_factory.mktemp("bundles")
+
+
+@pytest.fixture(scope="session")
+def bundle(store: Path) -> Bundle:
+    """Mean colour, with a second output."""
+    return MeanColour(name="conformance", embedding=True).write(store)
