@@ -8,6 +8,7 @@ Nothing here falls back to an open unpickler.
 
 import importlib.util
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -192,11 +193,13 @@ def _load_torch(path: Path) -> object:
             warnings.simplefilter("ignore", UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).partition("\n")[0]
-        message = f"{path}: refused, it holds more than tensors and may run code; {_RESAVE} ({reason})"
-        raise WeightsError(message) from error
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it needs {named[1]}, which may run code" if named else "it holds more than tensors and may run code"
+        raise WeightsError(f"{path}: refused, {what}; {_RESAVE}") from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError, OSError) as error:
-        reason = str(error).partition("\n")[0]
+        if "TorchScript" in str(error):
+            raise WeightsError(f"{path}: a TorchScript archive, which holds code; {_RESAVE}") from error
+        reason = re.split(r"\n|\. ", str(error))[0]
         raise WeightsError(f"{path}: not a torch checkpoint that can be read safely: {reason}") from error
 
 

@@ -167,13 +167,15 @@ class Batcher:
     def _admit(self, jobs: list[Job], now_s: float) -> None:
         if self._draining:
             raise DrainingError("the server is stopping and takes no new work")
-        images = self._queue.images + len(jobs)
-        size_bytes = self._queue.size_bytes + sum(job.size_bytes for job in jobs)
-        wait_s = self._predicted_wait_s(self._queue.images)
-        if images > self.limits.max_queue_images or size_bytes > self.limits.max_queue_bytes:
+        ahead = self._queue.images
+        wait_s = self._predicted_wait_s(ahead) if ahead else 0.0
+        size_bytes = self._queue.size_bytes + sum([job.size_bytes for job in jobs])
+        if ahead + len(jobs) > self.limits.max_queue_images or size_bytes > self.limits.max_queue_bytes:
             raise OverloadedError("the queue is full; try again later", retry_after_s=wait_s)
+        if not ahead:
+            return
         allowed_s = min(self.limits.max_queue_wait_s, min(job.deadline_s for job in jobs) - now_s)
-        if self._queue.images and wait_s > allowed_s:
+        if wait_s > allowed_s:
             raise OverloadedError(
                 f"the queue would take {wait_s * 1e3:.0f} ms, {allowed_s * 1e3:.0f} ms are allowed; try again later",
                 retry_after_s=wait_s,

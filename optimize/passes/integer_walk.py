@@ -11,7 +11,7 @@ channels of 112 × 112 for 64 pictures: 0.3 GB).
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -27,8 +27,6 @@ from optimize.passes.weight_rounding import Pairs, round_weights
 
 CHUNK = 8
 STATISTICS_SIDE = 8
-HEADROOM = 1.5
-MAX_DOUBLINGS = 4
 _BIAS_LIMIT = 2**30
 
 
@@ -63,18 +61,14 @@ class _Coded:
 class IntegerWalk:
     """One calibration. After ``run``: ``scales`` by tensor, ``layers`` by the output of their step."""
 
-    def __init__(
-        self, graph: FloatGraph, method: RangeMethod, percentile: float, *, pair_safe: bool, balance: bool
-    ) -> None:
+    def __init__(self, graph: FloatGraph, method: RangeMethod, percentile: float, *, pair_safe: bool) -> None:
         self.scales: dict[str, Scale] = {}
         self.layers: dict[str, Layer] = {}
         self._graph = graph
         self._method: RangeMethod = method
         self._percentile = percentile
         self._pair_safe = pair_safe
-        self._balance = balance
         self._tensors: dict[str, _Coded] = {}
-        self._gains: dict[str, Tensor] = {}
 
     def run(self, pictures: NDArray[np.uint8]) -> None:
         """Walk all steps.
@@ -135,41 +129,13 @@ class IntegerWalk:
         """Choose the range and turn values into codes; a tensor with two bounds has its range from them."""
         bounded = np.isfinite(step.low) and np.isfinite(step.high)
         low, high = activation_range(values, "min_max" if bounded else self._method, self._percentile)
-        if self._balance and self._feeds_layers_alone(step):
-            self._lift_quiet_channels(step, values, low, high)
         size = float(np.float32((high - low) / 255))
         scale = Scale(size, round(-low / size))
         self._keep(step.output, _encode(values, scale), scale)
 
-    def _feeds_layers_alone(self, step: Step) -> bool:
-        users = [one for one in self._graph.steps if step.output in one.inputs]
-        return step.op == "Conv" and all(one.op == "Conv" for one in users)
-
-    def _lift_quiet_channels(self, step: Step, values: Tensor, low: float, high: float) -> None:
-        """Multiply channels that use little of the range by powers of two; who reads them divides."""
-        top = values.amax((0, 2, 3)).double() / high
-        bottom = values.amin((0, 2, 3)).double() / low if low < 0 else torch.zeros_like(top)
-        used = torch.maximum(top, bottom) * HEADROOM
-        doublings = torch.floor(-torch.log2(used.clamp(min=2.0**-MAX_DOUBLINGS))).clamp(min=0)
-        gain = 2.0 ** torch.where(used > 0, doublings, 0)
-        values *= gain.float().view(1, -1, 1, 1)
-        self._gains[step.output] = gain
-        layer = self.layers[step.output]
-        self.layers[step.output] = replace(layer, scales=layer.scales * gain.float().numpy())
-
-    def _layer_weights(self, step: Step) -> Tensor:
-        """float64 (O, C / groups, …), for the input as it is coded."""
-        weights = torch.from_numpy(self._graph.constants[step.inputs[1]].astype(np.float64))
-        gain = self._gains.get(step.inputs[0])
-        if gain is None:
-            return weights
-        groups = int(cast("int", step.attributes.get("group", 1)))
-        split = weights.reshape(groups, -1, *weights.shape[1:])
-        return (split / gain.view(groups, 1, -1, 1, 1)).reshape(weights.shape)
-
     def _weighted(self, step: Step) -> Iterator[Tensor]:
         source = self._tensor(step.inputs[0])
-        weights = self._layer_weights(step)
+        weights = torch.from_numpy(self._graph.constants[step.inputs[1]].astype(np.float64))
         bias = torch.zeros(len(weights), dtype=torch.float64)
         if len(step.inputs) > 2:
             bias = torch.from_numpy(self._graph.constants[step.inputs[2]].astype(np.float64))

@@ -41,9 +41,8 @@ class QuantizeInt8(PassConfig):
     """
 
     range_method: RangeMethod = "percentile"
-    percentile: Annotated[float, Field(gt=0.5, lt=1)] = 0.99999
+    percentile: Annotated[float, Field(gt=0.5, lt=1)] = 0.9999
     pair_safe: bool = True
-    balance_channels: bool = True
 
 
 def quantize_int8(model: bytes, pictures: NDArray[np.uint8], config: QuantizeInt8) -> bytes:
@@ -61,9 +60,7 @@ def quantize_int8(model: bytes, pictures: NDArray[np.uint8], config: QuantizeInt
     if pictures.ndim != 4 or not len(pictures) or pictures.dtype != np.uint8:
         raise PassError(f"calibration needs uint8 pictures (N, height, width, channels), not {pictures.shape}")
     graph = read_float_graph(model)
-    walk = IntegerWalk(
-        graph, config.range_method, config.percentile, pair_safe=config.pair_safe, balance=config.balance_channels
-    )
+    walk = IntegerWalk(graph, config.range_method, config.percentile, pair_safe=config.pair_safe)
     walk.run(pictures)
     return write_qdq(graph, walk.scales, walk.layers)
 

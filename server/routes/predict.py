@@ -14,13 +14,14 @@ import orjson
 from model_zoo.errors import ModelZooError, UnknownModelError
 from model_zoo.header import Header, PictureLimits, read_header
 from server.body import Picture, pictures_in, read_body
-from server.errors import AbandonedError, OverloadedError, Refusal, ServingError, refusal_of
+from server.errors import AbandonedError, OverloadedError, ServingError, refusal_of
 from server.exchange import Exchange
-from server.job import STAGES, Answer, Job, PictureOutcome
+from server.job import Answer, Job, PictureOutcome
 from server.metrics import UNKNOWN_MODEL
 from server.predict_options import PredictOptions, defaults, parse_options
 from server.routes import HotRoute, Routes
 from server.routes.predict_openapi import PREDICT_OPENAPI
+from server.routes.predict_reply import answered_result, failed_result, server_timing, slowest_of, stages_ms
 from server.served_model import ServedModel
 from server.service import Service
 
@@ -139,14 +140,18 @@ class Predict:
         for outcome in outcomes:
             images(name, "http", "ok" if outcome.refusal is None else outcome.refusal.code).inc()
         exchange.record.update(model=name, version=model.spec.version, images=len(outcomes))
-        results = [_result(outcome) for outcome in outcomes]
+        stages = [stages_ms(answer.times) for answer in answers]
+        timings = iter(stages)
+        results = [
+            failed_result(outcome.refusal) if outcome.answer is None else answered_result(outcome.answer, next(timings))
+            for outcome in outcomes
+        ]
         if not answers and outcomes[0].refusal is not None:
             await exchange.refuse(outcomes[0].refusal, results=results)
             return
-        slowest = {stage: max(getattr(answer.times, stage) for answer in answers) * 1e3 for stage in STAGES}
-        exchange.record["stages_ms"] = {stage: round(value, 2) for stage, value in slowest.items()}
-        exchange.record["batch_size"] = max(answer.batch_size for answer in answers)
-        timing = ", ".join([f"{stage};dur={value:.2f}" for stage, value in slowest.items()])
+        slowest = slowest_of(stages)
+        exchange.record["stages_ms"] = slowest
+        exchange.record["batch_size"] = max([answer.batch_size for answer in answers])
         body = orjson.dumps(
             {
                 "model": name,
@@ -156,7 +161,7 @@ class Predict:
                 "results": results,
             }
         )
-        await exchange.reply(200, body, (b"server-timing", timing.encode()))
+        await exchange.reply(200, body, (b"server-timing", server_timing(slowest)))
 
     def _count(self, exchange: Exchange, name: str) -> None:
         metrics = self._service.metrics
@@ -169,29 +174,3 @@ async def _outcome(future: "asyncio.Future[Answer]") -> PictureOutcome:
         return PictureOutcome(await future, None)
     except (ServingError, ModelZooError) as error:
         return PictureOutcome(None, refusal_of(error))
-
-
-def _result(outcome: PictureOutcome) -> dict[str, object]:
-    """One entry of ``results``."""
-    if outcome.answer is None:
-        return {"predictions": [], "width": None, "height": None, "error": _error(outcome.refusal)}
-    answer = outcome.answer
-    times = answer.times
-    return {
-        "predictions": [{"index": one.index, "label": one.label, "score": one.score} for one in answer.predictions],
-        "width": answer.width,
-        "height": answer.height,
-        "error": None,
-        "timing_ms": {
-            "queue": round(times.queue * 1e3, 3),
-            "decode": round(times.decode * 1e3, 3),
-            "preprocess": round(times.preprocess * 1e3, 3),
-            "infer": round(times.infer * 1e3, 3),
-            "postprocess": round(times.postprocess * 1e3, 3),
-        },
-        "batch_size": answer.batch_size,
-    }
-
-
-def _error(refusal: Refusal | None) -> dict[str, str] | None:
-    return None if refusal is None else {"code": refusal.code, "message": refusal.message}

@@ -78,10 +78,18 @@ def test_a_bare_malicious_pickle_is_refused_under_any_name(tmp_path: Path, name:
     assert not witness.exists()
 
 
-def test_a_pickled_module_is_refused(net: nn.Module, tmp_path: Path) -> None:
+def test_a_pickled_module_is_refused_by_the_name_of_its_class(net: nn.Module, tmp_path: Path) -> None:
     torch.save(net, tmp_path / "module.pth")
-    with pytest.raises(WeightsError, match="may run code"):
+    with pytest.raises(WeightsError, match=r"needs model_zoo\.\S*Grey28, which may run code") as refusal:
         load_weights(tmp_path / "module.pth")
+    assert "weights_only" not in str(refusal.value), "torch's advice to open it unsafely must not be passed on"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_torchscript_archive_is_refused(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "script.pt")
+    with pytest.raises(WeightsError, match="TorchScript archive, which holds code"):
+        load_weights(tmp_path / "script.pt")
 
 
 def numpy_file(path: Path) -> None:

@@ -1,5 +1,6 @@
 """The line of engines: who is tried, in which order, and what is said when nobody fits."""
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +50,7 @@ def wrong(bundle: Bundle) -> tuple[np.ndarray, ...]:
 def script(monkeypatch: pytest.MonkeyPatch, **engines: Backend | BackendError) -> list[tuple[str, BackendOptions]]:
     """Put engines in the table's place; returns what gets loaded."""
     loaded: list[tuple[str, BackendOptions]] = []
-    for name, engine in engines.items():
+    for name in engines:
 
         def load(bundle: Bundle, options: BackendOptions, name: str = name) -> Backend:
             loaded.append((name, options))
@@ -209,8 +210,6 @@ def test_a_stale_bundle_is_refused_by_the_real_engines(store: Path) -> None:
 
 
 def test_nothing_of_the_web_is_loaded() -> None:
-    import subprocess
-
     code = "import sys, server.backends.selection, server.backends.tuning, server.benchmark; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     loaded = done.stdout
