@@ -1,5 +1,6 @@
 """The command line: a table of commands, each imported only when it is asked for."""
 
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -33,10 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
     module_name, _, function_name = COMMANDS[words[0]][0].partition(":")
     command: Callable[[list[str]], int] = getattr(import_module(module_name), function_name)
     try:
-        return command(words[1:])
+        code = command(words[1:])
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's own last flush complains
+        return 141
 
 
 if __name__ == "__main__":

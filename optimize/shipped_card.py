@@ -37,10 +37,9 @@ def write_card(recipe: Recipe, model_bytes: int, calibration_n: int, accuracy: I
 
 
 def _row(one: Accuracy) -> str:
-    low, high = one.ci95 or (0.0, 1.0)
+    low, high = (100 * end for end in one.ci95 or (0.0, 1.0))
     photos = f"{one.n} of {one.dataset} ({one.split})"
-    answer = (
-        f"**{one.value * 100:.1f} %** ({round(one.value * one.n)} of {one.n}); 95 % interval {low:.1%} to {high:.1%}"
-    )
+    hits = f"({round(one.value * one.n)} of {one.n})"
+    answer = f"**{one.value * 100:.1f} %** {hits}; 95 % interval {low:.1f} % to {high:.1f} %"
     aside = f"; {one.reference}" if one.reference and one.metric in ("top1", "top5") else ""
     return f"| {photos} | {_QUESTIONS.get(one.metric, one.metric)} | {answer}{aside} |"

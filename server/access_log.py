@@ -7,6 +7,7 @@ crash loses that much of the access log, and nothing of the error log.
 """
 
 import asyncio
+import contextlib
 import sys
 import time
 
@@ -32,7 +33,7 @@ class AccessLog:
             self._lines.append(json_line(now_s, "info", "quickeye.access", message, fields))
         else:
             rest = {name: value for name, value in fields.items() if name not in ("method", "path", "status")}
-            self._lines.append(console_line(now_s, "info", message, rest))
+            self._lines.append(console_line(now_s, "info", _on_one_line(message), rest))
         if len(self._lines) >= FLUSH_LINES:
             self.flush()
         elif self._timer is None:
@@ -44,6 +45,12 @@ class AccessLog:
             self._timer.cancel()
             self._timer = None
         if self._lines:
-            sys.stderr.write("\n".join(self._lines) + "\n")
-            sys.stderr.flush()
-            self._lines.clear()
+            lines, self._lines = self._lines, []
+            with contextlib.suppress(OSError):  # nobody reads the log any more: no reason to stop answering
+                sys.stderr.write("\n".join(lines) + "\n")
+                sys.stderr.flush()
+
+
+def _on_one_line(text: str) -> str:
+    """A caller's path must not make lines of its own, nor move the cursor of whoever reads them."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

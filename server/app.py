@@ -111,6 +111,7 @@ def _framework(service: Service, access_log: AccessLog | None) -> FastAPI:
     )
     for kind in (ServingError, ModelZooError, BackendError):
         app.add_exception_handler(kind, _render)
+    app.add_exception_handler(Exception, _render_fault)
     app.add_exception_handler(HTTPException, _render_http)
     app.add_exception_handler(RequestValidationError, _render_validation)
     return app
@@ -129,10 +130,19 @@ async def _render(request: Request, error: Exception) -> Response:
     return _response(request, refusal)
 
 
+async def _render_fault(request: Request, error: Exception) -> Response:
+    """What nobody expected. The border above logs it: the framework raises it again after this."""
+    return _response(request, refusal_of(InternalError(str(error))))
+
+
 async def _render_http(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 405:
-        return _response(request, Refusal("method_not_allowed", f"{request.url.path} does not take {request.method}"))
+        refused = Refusal("method_not_allowed", f"{request.url.path[:200]} does not take {request.method}")
+        response = _response(request, refused)
+        if isinstance(error, HTTPException):
+            response.headers.update(error.headers or {})  # Allow
+        return response
     if status == 404:
         return _response(request, Refusal("not_found", f"nothing is at {request.url.path[:200]}; see /docs"))
     return _response(request, Refusal("invalid_request", "the request cannot be understood"))

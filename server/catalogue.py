@@ -13,9 +13,11 @@ from collections.abc import Iterable
 from model_zoo.bundle import Bundle
 from model_zoo.errors import BundleError, UnknownModelError
 from model_zoo.store import Store, parse_reference
+from server.backends import BACKENDS
 from server.backends.errors import BackendError
+from server.backends.selection import UNCHECKED
 from server.config import Config
-from server.errors import ModelUnavailableError
+from server.errors import ForbiddenError, InternalError, ModelUnavailableError
 from server.loading import batch_limits, load
 from server.metrics import GaugeSample, Metrics, ModelMetrics
 from server.served_model import LoadedModel, ServedModel
@@ -34,7 +36,7 @@ class Catalogue:
         self._models: dict[str, dict[int, ServedModel]] = {}
         self._default: str | None = None
         self._loading = asyncio.Lock()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], ServedModel] = {}
 
     def find(self, name: str | None = None, version: int | None = None) -> ServedModel:
         """The model that answers for a name; None is the default model, or the newest version.
@@ -61,6 +63,10 @@ class Catalogue:
         """Every model that answers, by name and version."""
         return [versions[version] for _, versions in sorted(self._models.items()) for version in sorted(versions)]
 
+    def _all(self) -> list[ServedModel]:
+        """Those that answer, and those that were replaced and still have work."""
+        return [*self.served(), *self._retiring.values()]
+
     async def load_configured(self) -> None:
         """Load what the configuration names, or the newest version of everything in the store.
 
@@ -86,9 +92,9 @@ class Catalogue:
         async with self._loading:
             try:
                 loaded = await asyncio.to_thread(self._open_and_load, name, version)
-            except (BackendError, BundleError) as error:
+                model = await self._start(loaded)
+            except (BackendError, BundleError, InternalError) as error:
                 raise ModelUnavailableError(f"{name} cannot be served: {error}") from error
-            model = await self._start(loaded)
             replaced = self._models.get(name, {})
             kept = {} if version is None else dict(replaced)
             gone = [old for number, old in replaced.items() if version is None or number == model.spec.version]
@@ -119,44 +125,50 @@ class Catalogue:
             self._retire(model)
 
     async def delete(self, name: str, version: int | None = None) -> list[int]:
-        """Unload, then remove from the store; returns the versions removed.
+        """Remove from the store, then unload; returns the versions removed. Where the disk refuses, it serves on.
 
         Raises:
             UnknownModelError: not in the store.
+            ForbiddenError: the store is read-only.
         """
+        try:
+            self.store.refuse_if_read_only()
+        except BundleError as error:
+            raise ForbiddenError(str(error)) from None
         stored = await asyncio.to_thread(self.store.versions, name)
         gone = stored if version is None else [number for number in stored if number == version]
         if not gone:
             raise UnknownModelError(f"the store has no {name[:80]}" + (f" version {version}" if version else ""))
         for number in gone:
+            await asyncio.to_thread(self.store.remove, name, number)
             if number in self._models.get(name, {}):
                 await self.unload(name, number)
-            await asyncio.to_thread(self.store.remove, name, number)
         return gone
 
     async def drain(self, timeout_s: float) -> int:
         """Let every model finish what it admitted; returns how many jobs were left open."""
-        left = await asyncio.gather(*(model.drain(timeout_s) for model in self.served()))
+        left = await asyncio.gather(*(model.drain(timeout_s) for model in self._all()))
         return sum(left)
 
     def give_up(self) -> None:
         """Tell everybody who still waits that the server stops."""
-        for model in self.served():
+        for model in self._all():
             model.give_up()
 
     async def close(self) -> None:
         """End every model."""
         models, self._models = self.served(), {}
-        await asyncio.gather(*(model.close() for model in models), *self._closing)
+        await asyncio.gather(*(model.close() for model in models), *self._retiring)
 
     def gauges(self) -> Iterable[GaugeSample]:
         """What ``/metrics`` reads at each scrape."""
         queued: dict[str, tuple[int, int]] = {}
+        for model in self._all():
+            waiting, running = model.batcher.counts()
+            before = queued.get(model.spec.name, (0, 0))
+            queued[model.spec.name] = (before[0] + waiting, before[1] + running)
         for model in self.served():
             spec, loaded = model.spec, model.loaded
-            waiting, running = model.batcher.counts()
-            before = queued.get(spec.name, (0, 0))
-            queued[spec.name] = (before[0] + waiting, before[1] + running)
             backend = loaded.backends[0]
             check = "passed" if loaded.verdict.passed else "failed"
             version = str(spec.version)
@@ -176,22 +188,26 @@ class Catalogue:
 
     def _newest_that_runs(self, name: str) -> Bundle:
         """A name may have several bundles of one lineage: the newest one that names an engine of ours."""
-        wanted = None if self._config.backend == "auto" else self._config.backend
+        wanted = set(BACKENDS) - UNCHECKED if self._config.backend == "auto" else {self._config.backend}
         versions = self.store.versions(name)
         for version in reversed(versions):
             bundle = self.store.open(name, version)
-            if wanted is None or wanted in bundle.spec.runs_on or wanted == "fake":
+            if wanted & UNCHECKED or wanted.intersection(bundle.spec.runs_on):
                 return bundle
         if not versions:
             return self.store.open(name)  # says what is wrong
-        raise ModelUnavailableError(f"no version of {name} runs on the backend '{wanted}'")
+        raise ModelUnavailableError(f"no version of {name} runs on {', '.join(sorted(wanted))}")
 
     async def _start(self, loaded: LoadedModel) -> ServedModel:
         spec = loaded.bundle.spec
         metrics = ModelMetrics(self._metrics, spec.name, len(loaded.bundle.labels))
         model = ServedModel(loaded, batch_limits(self._config, loaded.max_batch_size), metrics)
         started_s = time.monotonic()
-        await asyncio.to_thread(warm_up, model)
+        try:
+            await asyncio.to_thread(warm_up, model)
+        except BaseException:
+            await model.close()
+            raise
         model.start()
         log.info(
             "%s version %d answers: %s on %s, %d × %d threads, check %s, loaded in %.0f ms, warm in %.0f ms",
@@ -205,8 +221,8 @@ class Catalogue:
     def _retire(self, model: ServedModel) -> None:
         """Let a model that nobody can find any more finish, then close it."""
         task = asyncio.get_running_loop().create_task(self._finish(model))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._retiring[task] = model
+        task.add_done_callback(self._retiring.pop)
 
     async def _finish(self, model: ServedModel) -> None:
         await model.drain(self._config.drain_timeout_s)

@@ -20,6 +20,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Scope = MutableMapping[str, Any]
 
+MAX_LOGGED_PATH = 500
 _SANE_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -86,7 +87,7 @@ class Exchange:
             "request_id": self.request_id,
             "client": self.client,
             "method": self.method,
-            "path": self.path,
+            "path": self.path[:MAX_LOGGED_PATH],
             "status": self.status,
             "total_ms": round((time.monotonic() - self.started_s) * 1e3, 2),
             **self.record,

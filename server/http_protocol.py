@@ -1,14 +1,20 @@
-"""uvicorn's HTTP/1.1 protocol, writing each response with one system call.
+"""uvicorn's HTTP/1.1 protocol, writing each response with one system call, and bounded where uvicorn's is not.
 
 uvicorn writes the head and the body of a response one after the other, and the
 event loop sends each at once: two system calls, two wake-ups of the client. Here
 what is written in one turn of the loop leaves together at its end.
+
+A request's head (its line and headers) may be as long as it likes in uvicorn, and
+take for ever to come. Here it has ``MAX_HEAD_BYTES`` and ``HEAD_TIMEOUT_S``.
 """
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES = 64 * 1024
+HEAD_TIMEOUT_S = 30.0
 
 
 class GatheringTransport(asyncio.Transport):
@@ -59,6 +65,8 @@ class GatheringTransport(asyncio.Transport):
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
+        if self._transport.is_closing():  # the client left within this turn; uvloop refuses to write to it
+            return
         if len(waiting) == 1:
             self._transport.write(waiting[0])
         elif waiting:
@@ -68,6 +76,41 @@ class GatheringTransport(asyncio.Transport):
 class HttpProtocol(HttpToolsProtocol):
     """What ``serving.py`` gives to uvicorn."""
 
+    max_head_bytes = MAX_HEAD_BYTES
+    head_timeout_s = HEAD_TIMEOUT_S
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client connected."""
+        """A client connected; its first request is expected soon."""
         super().connection_made(GatheringTransport(transport, self.loop))
+        self._head_timer = self.loop.call_later(self.head_timeout_s, self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client left."""
+        self._head_is_whole()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Some of a request came; what is not whole yet is watched."""
+        super().data_received(data)
+        if self.cycle is not None and self.cycle.scope is self.scope:
+            if self._head_timer is not None or self._head_bytes:
+                self._head_is_whole()
+            return
+        self._head_bytes += len(data)
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_timeout_s, self._head_is_late)
+        if self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
+            self.send_400_response(f"The request line and headers are longer than {self.max_head_bytes} bytes.")
+
+    def _head_is_whole(self) -> None:
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self.transport.close()

@@ -85,17 +85,24 @@ class Instance:
 
     def _serve(self) -> None:
         while (batch := self._batcher.take()) is not None:
-            started_s = self._clock()
-            served = 0
-            try:
-                served = self.serve(batch)
-            except Exception:  # the thread must outlive any fault; every job still gets its answer below
-                log.exception("a batch of %d failed", len(batch))
-            for job in batch:
-                if job.result is None:
-                    job.result = InternalError("the picture was lost")
-            self._batcher.finished(len(batch), served, self._clock() - started_s)
+            self._serve_one(batch)
+            del batch  # an instance that waits must not keep the last pictures in memory
+
+    def _serve_one(self, batch: list[Job]) -> None:
+        started_s = self._clock()
+        served = 0
+        try:
+            served = self.serve(batch)
+        except Exception:  # the thread must outlive any fault; every job still gets its answer below
+            log.exception("a batch of %d failed", len(batch))
+        for job in batch:
+            if job.result is None:
+                job.result = InternalError("the picture was lost")
+        self._batcher.finished(len(batch), served, self._clock() - started_s)
+        try:
             self._deliver(batch)
+        except Exception:  # whoever takes the answers must not end the thread either
+            log.exception("a batch of %d could not be handed over", len(batch))
 
     def _prepare(self, batch: list[Job]) -> list[Job]:
         """Decode and preprocess what is still wanted into the first rows of the batch's memory."""
@@ -109,9 +116,9 @@ class Instance:
             except PictureError as error:
                 job.result = error
                 continue
-            except MemoryError:
-                log.exception("no memory to decode a picture")
-                job.result = InternalError("no memory")
+            except Exception:  # no memory, or a fault of a decoder: this picture's alone, not its neighbours'
+                log.exception("a picture could not be prepared")
+                job.result = InternalError("the picture could not be prepared")
                 continue
             ready.append(job)
         return ready

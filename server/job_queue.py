@@ -140,6 +140,7 @@ class JobQueue:
         if not job.waiting:
             return False
         self._leave(job)
+        job.picture = b""  # it may stand here for a while; its bytes need not
         self._forgotten += 1
         if self._forgotten > max(64, self.images):
             for level in self._levels:

@@ -14,6 +14,8 @@ from server.errors import ForbiddenError, RateLimitedError, UnauthorizedError
 
 Headers = dict[bytes, bytes]
 
+PROXY_HEADERS = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
+
 
 def key_of(headers: Headers) -> str | None:
     """The key that a request carries."""
@@ -85,7 +87,9 @@ class Keys:
 
 
 def _refuse_other_sites(headers: Headers) -> None:
-    """Open admin is for this machine's user, not for a page of another site in the user's browser."""
+    """Open admin is for this machine's user, not for a page of another site in the user's browser, nor for a proxy."""
+    if not PROXY_HEADERS.isdisjoint(headers):
+        raise ForbiddenError("admin calls through a proxy need an admin key: the caller may be anybody")
     origin, host = headers.get(b"origin"), headers.get(b"host", b"")
     if origin is not None and origin.partition(b"://")[2] != host:
         raise ForbiddenError("admin calls from another site's page are refused")

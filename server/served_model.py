@@ -146,5 +146,8 @@ class ServedModel:
             job.future.set_result(result)
 
     def _to_loop(self, call: Callable[..., None], *arguments: object) -> None:
-        if not self._loop.is_closed():
+        try:
             self._loop.call_soon_threadsafe(call, *arguments)
+        except RuntimeError:
+            if not self._loop.is_closed():  # closed: nobody is left to be told
+                raise

@@ -57,10 +57,11 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         sock.bind((host, port))
         sock.listen(BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host that can be no name at all
         sock.close()
+        why = getattr(error, "strerror", None) or error
         raise CannotListenError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --host or --port"
+            f"cannot listen on {host}:{port}: {why}; choose another with --host or --port"
         ) from None
     sock.setblocking(False)
     return sock
@@ -139,7 +140,7 @@ class _Running:
         log.info("draining: new work is refused, the listener stays open for %g s", self._config.drain_grace_s)
         service.draining = True
         await asyncio.sleep(self._config.drain_grace_s)
-        for listener in self._server.servers:
+        for listener in getattr(self._server, "servers", []):  # none yet when the signal came while starting
             listener.close()
         left = await service.drain(self._config.drain_timeout_s)
         if left:

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from server.errors import ModelUnavailableError
+from server.errors import ModelUnavailableError, NotReadyError
 from server.routes import Routes
 from server.service import Service
 
@@ -22,6 +22,8 @@ def routes(service: Service) -> Routes:
         if service.failure is not None:
             raise ModelUnavailableError(str(service.failure))
         service.must_take_work()
+        if not service.catalogue.served():
+            raise NotReadyError("no model is being served")
         return Response("ready\n", media_type="text/plain")
 
     return Routes(router=router)

@@ -16,7 +16,7 @@ def routes(service: Service) -> Routes:
     router = APIRouter(prefix="/v1/models", tags=["models"])
     catalogue = service.catalogue
 
-    def may_administer(request: Request) -> None:
+    async def may_administer(request: Request) -> None:
         service.keys.may_administer(dict(request.headers.raw))
         service.must_take_work()
 

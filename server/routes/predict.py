@@ -14,7 +14,7 @@ import orjson
 from model_zoo.errors import ModelZooError, UnknownModelError
 from model_zoo.header import Header, PictureLimits, read_header
 from server.body import Picture, pictures_in, read_body
-from server.errors import AbandonedError, OverloadedError, ServingError, refusal_of
+from server.errors import AbandonedError, OverloadedError, Refusal, ServingError, refusal_of
 from server.exchange import Exchange
 from server.job import Answer, Job, PictureOutcome
 from server.metrics import UNKNOWN_MODEL
@@ -51,7 +51,7 @@ class Predict:
         try:
             model = self._model(path)
             name = model.spec.name
-            await self._predict(exchange, model)
+            await self._predict(exchange, model, path)
         except AbandonedError:
             exchange.status = 499
         except (ServingError, ModelZooError) as error:
@@ -63,15 +63,19 @@ class Predict:
 
     def _model(self, path: dict[str, str]) -> ServedModel:
         self._service.must_take_work()
+        return self._find(path)
+
+    def _find(self, path: dict[str, str]) -> ServedModel:
         version = path["version"]
         if version is not None and not (version.isascii() and version.isdigit() and len(version) <= MAX_VERSION_DIGITS):
             raise UnknownModelError(f"a version is a whole number, not {version[:40]!r}")
         return self._service.catalogue.find(path["model"], None if version is None else int(version))
 
-    async def _predict(self, exchange: Exchange, model: ServedModel) -> None:
+    async def _predict(self, exchange: Exchange, model: ServedModel, path: dict[str, str]) -> None:
         self._service.keys.may_predict(exchange.headers)
         options = parse_options(exchange.query, self._config) if exchange.query else self._defaults
         pictures = await self._pictures(exchange)
+        model = self._find(path)  # again: another version may have taken its place while the body came
         outcomes = await self._outcomes(exchange, model, pictures, options)
         await self._reply(exchange, model, outcomes)
 
@@ -97,7 +101,7 @@ class Predict:
                     raise picture
                 header = read_header(picture, self._limits)
             except ModelZooError as error:
-                headers.append(PictureOutcome(None, refusal_of(error)))
+                headers.append(self._unreadable(refusal_of(error)))
                 continue
             headers.append(header)
             jobs.append(Job(picture, header, now_s + options.timeout_s, options.priority, options.job))
@@ -109,7 +113,11 @@ class Predict:
     async def _answers(self, exchange: Exchange, model: ServedModel, jobs: list[Job]) -> list[PictureOutcome]:
         if not jobs:
             return []
-        futures, must_wait = model.submit_all(jobs)
+        try:
+            futures, must_wait = model.submit_all(jobs)
+        except ServingError as error:
+            self._service.metrics.images_of(model.spec.name, "http", error.code).inc(len(jobs))
+            raise
         # What an instance has taken can't be saved any more: only a caller who waits in line is watched.
         watch = self._watch(exchange, model, jobs) if must_wait else None
         try:
@@ -118,6 +126,8 @@ class Predict:
             return [await _outcome(future) for future in futures]
         except asyncio.CancelledError:
             if any(future.cancelled() for future in futures):
+                for future in futures:
+                    _look_at(future)
                 raise AbandonedError("the caller left before the answer") from None
             model.abandon(jobs)
             raise
@@ -132,6 +142,12 @@ class Predict:
         while (await exchange.receive())["type"] != "http.disconnect":
             pass
         model.abandon(jobs)
+
+    def _unreadable(self, refusal: Refusal) -> PictureOutcome:
+        """A picture that was refused for its header."""
+        if refusal.code in ("undecodable_image", "unsupported_format"):
+            self._service.metrics.decode_failures.labels("unknown", refusal.code).inc()
+        return PictureOutcome(None, refusal)
 
     async def _reply(self, exchange: Exchange, model: ServedModel, outcomes: list[PictureOutcome]) -> None:
         images = self._service.metrics.images_of
@@ -167,6 +183,12 @@ class Predict:
         metrics = self._service.metrics
         metrics.requests_of(name, "http", str(exchange.status or 500)).inc()
         metrics.duration_of(name, "http").observe(time.monotonic() - exchange.started_s)
+
+
+def _look_at(future: "asyncio.Future[Answer]") -> None:
+    """An error that nobody looks at would be logged as forgotten."""
+    if future.done() and not future.cancelled():
+        future.exception()
 
 
 async def _outcome(future: "asyncio.Future[Answer]") -> PictureOutcome:

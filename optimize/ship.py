@@ -1,4 +1,4 @@
-"""Makes the bundle that the repository ships: ``python -m optimize.shipped_bundle`` (``make bundle``).
+"""Makes the bundle that the repository ships: ``python -m optimize.ship`` (``make bundle``).
 
 Float weights from their package → ONNX → the recipe's passes → check → figures
 → card → ``model_zoo/bundles``. The model depends on the recipe and the packages
@@ -142,7 +142,7 @@ def _replace(target: Path, draft: BundleDraft) -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; 0 when the bundle is there, 1 when it failed."""
-    parser = argparse.ArgumentParser(prog="python -m optimize.shipped_bundle", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m optimize.ship", description=__doc__)
     parser.add_argument("--store", type=Path, default=SHIPPED, help="where to write (default: the shipped bundles)")
     parser.add_argument("--clothing", type=Path, default=clothing_folder(), help="folder of the clothing photos")
     chosen = parser.parse_args(arguments)

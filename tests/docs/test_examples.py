@@ -1,0 +1,125 @@
+"""Every example in the documents is something that the programs would take."""
+
+import argparse
+import ast
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+import quickeye
+from server.app import App, create_app
+from server.config import Config, resolve
+from server.predict_options import KNOWN
+from tests.docs.pages import ROOT, Example, examples
+
+COMMANDS = [(example, command) for example in examples("console") for command in example.commands]
+# Programs that are not ours: what they take is theirs to say.
+FOREIGN = ("sudo", ".", "printf")
+CURL_FLAGS = {"--silent": 0, "--data-binary": 1, "--form": 1, "--json": 1, "--header": 1, "--request": 1}
+POSTING = ("--data-binary", "--form", "--json")
+
+
+class ParsedError(Exception):
+    """Ends a command once its arguments are understood."""
+
+
+@pytest.fixture
+def parse_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands end where their flags are parsed; a usage error ends them as ever."""
+    original = argparse.ArgumentParser.parse_args
+
+    def parse(parser: argparse.ArgumentParser, *given: Any) -> NoReturn:  # noqa: ANN401
+        raise ParsedError(original(parser, *given))
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
+
+
+@pytest.fixture(scope="module")
+def app() -> App:
+    return create_app(Config(access_log=False))
+
+
+def check_quickeye(words: list[str]) -> None:
+    with pytest.raises(ParsedError):
+        quickeye.main(words)
+
+
+def check_make(words: list[str]) -> None:
+    assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def check_python(words: list[str]) -> None:
+    assert words[0] == "-m"
+    assert find_spec(words[1]) is not None
+
+
+def curl_request(words: list[str]) -> tuple[str, str]:
+    """Method and URL of a curl command whose flags are all known here."""
+    method, urls, flags = "", [], iter(words)
+    for word in flags:
+        if word.startswith("-"):
+            value = next(flags) if CURL_FLAGS[word] else ""
+            method = value if word == "--request" else method or ("POST" if word in POSTING else "")
+        else:
+            urls.append(word)
+    (url,) = urls
+    return method or "GET", url
+
+
+def check_curl(words: list[str], app: App) -> None:
+    method, url = curl_request(words)
+    parts = urlsplit(url)
+    assert parts.netloc == "127.0.0.1:8000"
+    hot = [route for route in app._hot if route.pattern.fullmatch(parts.path)]
+    if hot:
+        assert [route.method for route in hot] == [method]
+        assert {name for name, _ in parse_qsl(parts.query)} <= set(KNOWN)
+        return
+    schema = app._framework.openapi()["paths"]
+    found = [methods for path, methods in schema.items() if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), parts.path)]
+    assert any(method.lower() in methods for methods in found)
+
+
+@pytest.mark.parametrize(("example", "command"), COMMANDS, ids=[f"{where} {text}"[:90] for where, text in COMMANDS])
+@pytest.mark.usefixtures("parse_only")
+def test_a_command_parses(example: Example, command: str, app: App) -> None:
+    program, *words = shlex.split(command.removesuffix("&"))
+    ours: dict[str, Callable[[], None]] = {
+        "quickeye": lambda: check_quickeye(words),
+        "make": lambda: check_make(words),
+        "python": lambda: check_python(words),
+        "curl": lambda: check_curl(words, app),
+    }
+    assert program in ours or program in FOREIGN, f"{example}: what is {program}?"
+    ours.get(program, lambda: None)()
+
+
+@pytest.mark.parametrize("example", examples("python"), ids=str)
+def test_python_is_python(example: Example) -> None:
+    assert ast.parse(example.text).body
+
+
+@pytest.mark.parametrize("example", examples("json"), ids=str)
+def test_json_is_json(example: Example) -> None:
+    assert json.loads(example.text)
+
+
+@pytest.mark.parametrize("example", examples("toml"), ids=str)
+def test_a_file_of_settings_is_taken(example: Example, tmp_path: Any) -> None:  # noqa: ANN401
+    file = tmp_path / "quickeye.toml"
+    file.write_text(example.text)
+    found = resolve({}, {}, file)
+    assert {name for name, source in found.sources.items() if source != "default"} == set(tomllib.loads(example.text))
+
+
+def test_every_example_has_a_language_that_is_checked() -> None:
+    known = {"console", "python", "json", "toml", "text"}
+    assert [str(example) for example in examples("", "bash", "sh", "shell", "yaml", "ini")] == []
+    assert {example.language for example in examples(*known)} == known

