@@ -9,9 +9,11 @@ condition and is woken by the job that wants it.
 The choices, and what they cost.
 - When several instances are free they share what waits instead of the first one
   taking all: two half batches on two cores end sooner than one whole.
-- A batch stops growing where its learned latency t(n) would break the tightest
-  deadline in it. A job whose deadline cannot be met any more is answered at once;
-  under overload the alternative is to be late for everybody.
+- A batch stops growing where more pictures would not make each one cheaper: where
+  t(8) is eight times t(1), as on most CPUs, batches of one give the same throughput
+  and answer sooner. It also stops where t(n) would break the tightest deadline in
+  it. A job whose deadline cannot be met any more is answered at once; under
+  overload the alternative is to be late for everybody.
 - Admission is by predicted wait: images ahead × learned time per image ÷ instances.
   What could not start within its deadline, or within ``max_queue_wait_s``, is told
   so now (429), while it can still go elsewhere. The prediction is a moving average:
@@ -50,7 +52,7 @@ class BatchLimits:
     max_queue_delay_s: float = 0.0
     max_queue_images: int = 256
     max_queue_bytes: int = 256 * 2**20
-    max_queue_wait_s: float = 0.35
+    max_queue_wait_s: float = 0.3
     starvation_s: float = 1.0
 
 
@@ -72,6 +74,7 @@ class Batcher:
         self._instances = 0
         self._idle = 0
         self._running_images = 0
+        self._efficient_size = limits.max_batch_size
         self._draining = False
         self._closed = False
 
@@ -117,12 +120,12 @@ class Batcher:
         with self._lock:
             self._running_images -= images
             if served:
-                self.latency.observe(served, seconds)
+                self._observe(served, seconds)
 
     def learn(self, images: int, seconds: float) -> None:
         """Tell the latency model of a batch that was run outside the queue, as warm-up does."""
         with self._lock:
-            self.latency.observe(images, seconds)
+            self._observe(images, seconds)
 
     def predicted_wait_s(self) -> float:
         """How long a job admitted now would wait before it is run."""
@@ -164,6 +167,10 @@ class Batcher:
             self._work.notify_all()
             return left
 
+    def _observe(self, images: int, seconds: float) -> None:
+        self.latency.observe(images, seconds)
+        self._efficient_size = self.latency.efficient_size(self.limits.max_batch_size)
+
     def _admit(self, jobs: list[Job], now_s: float) -> None:
         if self._draining:
             raise DrainingError("the server is stopping and takes no new work")
@@ -183,7 +190,7 @@ class Batcher:
 
     def _predicted_wait_s(self, ahead: int) -> float:
         instances = max(1, self._instances)
-        size = min(self.limits.max_batch_size, max(1, -(-ahead // instances)))
+        size = min(self._efficient_size, max(1, -(-ahead // instances)))
         per_image_s = self.latency.predict(size) / size
         return (ahead + self._running_images / 2) * per_image_s / instances  # what runs is half done, on average
 
@@ -213,7 +220,7 @@ class Batcher:
     def _form(self, now_s: float, late: list[tuple[Job, ServingError]]) -> list[Job]:
         """One batch for the calling instance. Empty when all that waited was late."""
         share = -(-self._queue.images // self._idle)
-        size = min(self.limits.max_batch_size, share)
+        size = min(self._efficient_size, share)
         batch: list[Job] = []
         tightest_s = float("inf")
 

@@ -16,7 +16,7 @@ from statistics import median
 
 from model_zoo.bundle import Bundle, read_bundle
 from model_zoo.errors import BundleError, PictureError, UnknownModelError
-from model_zoo.store import Store, parse_reference, shipped_store
+from model_zoo.store import parse_reference
 from server.backends import BACKENDS, BackendOptions, Device
 from server.backends.batches import batch_limit
 from server.backends.errors import BackendError
@@ -26,6 +26,7 @@ from server.backends.tuning import TunedPlan, remember
 from server.benchmark_pictures import EncodedPicture, encoded_pictures
 from server.benchmark_report import Report
 from server.benchmark_run import Cell, Engine, measure, path_cell, run_cell
+from server.commands.store_flag import store_to_read
 from server.number_flag import number, whole_number
 
 DEFAULT_BATCHES = (1, 4, 8)
@@ -51,7 +52,12 @@ def make_parser() -> argparse.ArgumentParser:
         prog="quickeye benchmark", description="Latency and throughput of a bundle on this machine."
     )
     parser.add_argument("model", metavar="MODEL", help="NAME or NAME/VERSION in the store, or a bundle's folder")
-    parser.add_argument("--store", type=Path, metavar="DIR", help="folder of bundles (default: the shipped bundles)")
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="folder of bundles (default: $QUICKEYE_STORE, else the shipped bundles)",
+    )
     parser.add_argument(
         "--batch", type=_list_of(MAX_BATCH), default=DEFAULT_BATCHES, metavar="N,N", help="sizes (1,4,8)"
     )
@@ -99,7 +105,7 @@ def find_bundle(model: str, store: Path | None) -> Bundle:
     """
     if (Path(model) / "manifest.json").is_file():
         return read_bundle(Path(model))
-    return (shipped_store() if store is None else Store(store)).open(*parse_reference(model))
+    return store_to_read(store).open(*parse_reference(model))
 
 
 def benchmark(

@@ -6,6 +6,7 @@ batch ends the thread: a fault of ours fails that batch and is logged.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -144,6 +145,9 @@ class Instance:
             # Whatever was not spent on this picture was spent waiting, for an instance or for its neighbours.
             job.times.queue = max(0.0, run_s - job.arrived_s - job.times.decode - job.times.preprocess)
             job.result = self._answer(job, scores[row], len(ready))
+            if not math.isfinite(job.result.best.score):
+                log.error("backend %s gave %s for a picture", self.backend.name, job.result.best.score)
+                job.result = InternalError("the model gave no finite score")
         each_s = (self._clock() - ran_s) / len(ready)
         for job in ready:
             job.times.postprocess = each_s

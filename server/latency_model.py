@@ -7,6 +7,7 @@ already meets a model. Not thread-safe: the batcher owns it under its lock.
 """
 
 SMOOTHING = 0.1
+TOLERANCE = 0.05  # of the time per picture, given up for smaller batches
 
 
 class LatencyModel:
@@ -36,6 +37,18 @@ class LatencyModel:
             return self._seconds[below] * images / below
         share = (images - below) / (above - below)
         return self._seconds[below] + share * (self._seconds[above] - self._seconds[below])
+
+    def efficient_size(self, largest: int) -> int:
+        """The smallest batch that costs each picture about as little as any up to ``largest`` does.
+
+        Where a batch of eight takes eight times as long as one picture, as on
+        most CPUs, waiting for seven others gains nothing: this says 1. Where
+        t(n) is flat, as on GPUs, it says ``largest``.
+        """
+        sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size < largest] + [largest]
+        each = [self.predict(size) / size for size in sizes]
+        enough = min(each) * (1 + TOLERANCE)
+        return next((size for size, seconds in zip(sizes, each, strict=True) if 0 < seconds <= enough), largest)
 
     def known(self) -> dict[int, float]:
         """What was learned: batch size → seconds."""

@@ -47,6 +47,8 @@ def load(config: Config, bundle: Bundle) -> LoadedModel:
         BackendError: no engine takes the bundle, or none answers as it should.
     """
     started_s = time.monotonic()
+    if bundle.spec.task != "classification":
+        raise BackendLoadError(f"its task is {bundle.spec.task}, and this version answers classification only")
     how = plan(config, bundle)
     extra = dict(_key_and_value(text) for text in config.backend_options)
     options = BackendOptions(config.device, how.threads, how.max_batch_size, extra)

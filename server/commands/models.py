@@ -12,8 +12,9 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from model_zoo.errors import ModelZooError, UnknownModelError
-from model_zoo.store import Store, shipped_store
+from model_zoo.errors import ModelZooError
+from model_zoo.store import Store
+from server.commands.store_flag import store_to_read
 
 # name -> ("module:attribute", what it does). The module offers add_flags_NAME(parser) and NAME(flags, store) -> code.
 ACTIONS: dict[str, tuple[str, str]] = {
@@ -54,9 +55,6 @@ def _store_help(action: str) -> str:
 
 
 def _store(flags: argparse.Namespace) -> Store:
-    named = flags.store or os.environ.get("QUICKEYE_STORE")
-    if named:
-        if flags.action not in _WRITING and not Path(named).is_dir():
-            raise UnknownModelError(f"there is no folder {named}")
-        return Store(Path(named))
-    return Store(Path("store")) if flags.action in _WRITING else shipped_store()
+    if flags.action in _WRITING:
+        return Store(Path(flags.store or os.environ.get("QUICKEYE_STORE") or "store"))
+    return store_to_read(flags.store)

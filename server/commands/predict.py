@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -12,9 +11,10 @@ from pathlib import Path
 
 from model_zoo.bundle import Bundle
 from model_zoo.errors import BundleError, PictureError, UnknownModelError
-from model_zoo.store import Store, parse_reference, shipped_store
+from model_zoo.store import Store, parse_reference
 from server.backends import BACKENDS
 from server.backends.errors import BackendError
+from server.commands.store_flag import store_to_read
 from server.config import Config
 from server.errors import InternalError
 from server.in_process import InProcess
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
     parser = make_parser()
     flags = parser.parse_args(arguments)
     try:
-        bundle = find_model(_store(flags.store), flags.model)
+        bundle = find_model(store_to_read(flags.store), flags.model)
     except UnknownModelError as error:
         parser.error(str(error))
     except BundleError as error:
@@ -141,11 +141,6 @@ def classify(model: InProcess, file: Path, options: JobOptions) -> FileOutcome:
         return FileOutcome(file, None, error.code, str(error))
     except OSError as error:
         return FileOutcome(file, None, "unreadable_file", error.strerror or str(error))
-
-
-def _store(folder: Path | None) -> Store:
-    named = folder or os.environ.get("QUICKEYE_STORE")
-    return Store(Path(named)) if named else shipped_store()
 
 
 def _failed(message: str) -> int:

@@ -34,7 +34,7 @@ def _row(each: "Field[Any]", hint: object) -> str:
     return f"| `{each.name}` | {flag} | {_takes(hint)} | {_default(each.default)} | {meaning} |\n"
 
 
-def _takes(hint: object) -> str:
+def _takes(hint: Any) -> str:  # noqa: ANN401
     schema = TypeAdapter(hint).json_schema()
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])

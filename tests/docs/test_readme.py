@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from model_zoo.store import shipped_store
 from server.commands.serve import welcome
 from tests.docs.pages import PAGES, ROOT, on_page
 
@@ -34,6 +35,13 @@ def test_the_curl_line_is_the_one_that_the_server_prints(capsys: pytest.CaptureF
     welcome(app, "127.0.0.1", 8000)
     (curl,) = consoles()[1]
     assert curl in capsys.readouterr().err
+
+
+def test_its_accuracy_is_the_shipped_bundle_s() -> None:
+    table = [line for line in PAGES[0].read_text().splitlines() if line.startswith("|")]
+    for entry in shipped_store().open("efficientnet_lite0", verify=False).manifest.accuracy:
+        figure, count = f"{entry.value:.1%}".replace("%", " %"), round(entry.value * entry.n)
+        assert any(figure in line and f"{count} of {entry.n}" in line for line in table), f"{entry.metric}: {figure}"
 
 
 def test_the_picture_is_there_and_is_a_page_s_size() -> None:

@@ -75,10 +75,28 @@ def test_company_is_waited_for_from_the_oldest_arrival() -> None:
 
 def test_a_batch_stops_growing_where_the_tightest_deadline_would_break() -> None:
     it = bench(max_batch_size=8)
-    it.batcher.learn(1, 0.010)
+    it.batcher.learn(1, 0.020)
+    it.batcher.learn(8, 0.090)
+    it.batcher.submit([make_job(0.055), *(make_job(9.0) for _ in range(7))])
+    assert len(it.take()) == 4, "t(4) = 50 ms fits into 55 ms, t(5) does not"
+
+
+def test_where_a_batch_gains_nothing_pictures_are_served_one_by_one() -> None:
+    it = bench(max_batch_size=8)
+    it.batcher.learn(1, 0.0102)
     it.batcher.learn(8, 0.080)
-    it.batcher.submit([make_job(0.045), *(make_job(9.0) for _ in range(7))])
-    assert len(it.take()) == 4, "t(4) = 40 ms fits into 45 ms, t(5) does not"
+    it.batcher.submit([make_job() for _ in range(8)])
+    assert len(it.take()) == 1
+
+
+def test_when_single_pictures_become_dear_batches_come_back() -> None:
+    it = bench(max_batch_size=8)
+    it.batcher.learn(8, 0.080)
+    it.batcher.learn(1, 0.010)
+    for _ in range(50):
+        it.batcher.learn(1, 0.030)
+    it.batcher.submit([make_job() for _ in range(8)])
+    assert len(it.take()) == 8
 
 
 def test_a_job_whose_deadline_passed_is_told_so_and_not_run() -> None:

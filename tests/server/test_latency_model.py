@@ -45,3 +45,20 @@ def test_a_prediction_stays_within_what_was_seen_or_its_extension(seen: list[tup
     largest = max(model.known())
     ceiling = max(model.known().values()) * max(1.0, images / largest)
     assert min(model.known().values()) <= model.predict(images) <= ceiling * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("one_s", "eight_s", "expected"),
+    [(0.010, 0.080, 1), (0.0104, 0.080, 1), (0.010, 0.010, 8), (0.020, 0.088, 8), (0.0120, 0.0820, 4)],
+)
+def test_the_efficient_size_is_the_smallest_that_costs_each_picture_least(
+    one_s: float, eight_s: float, expected: int
+) -> None:
+    model = LatencyModel()
+    model.observe(1, one_s)
+    model.observe(8, eight_s)
+    assert model.efficient_size(8) == expected
+
+
+def test_with_nothing_learned_batches_are_as_large_as_allowed() -> None:
+    assert LatencyModel().efficient_size(6) == 6
