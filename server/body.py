@@ -15,7 +15,7 @@ import orjson
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from model_zoo.errors import UndecodableImageError
-from server.errors import AbandonedError, BodyTimeoutError, BodyTooLargeError, InvalidRequestError
+from server.errors import AbandonedError, BodyTimeoutError, BodyTooLargeError, InvalidRequestError, OverloadedError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -24,15 +24,40 @@ Receive = Callable[[], Awaitable[Message]]
 Picture = bytes | UndecodableImageError
 
 
-async def read_body(receive: Receive, declared: bytes | None, max_bytes: int, timeout_s: float) -> bytes:
+class Inflow:
+    """The bytes of all bodies that are still arriving, under one bound: a thousand slow callers fill no memory."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._held = 0
+
+    def take(self, size: int) -> None:
+        """Make room for a chunk.
+
+        Raises:
+            OverloadedError: there is none.
+        """
+        if self._held + size > self._max_bytes:
+            raise OverloadedError("too many bodies are arriving at once; try again later")
+        self._held += size
+
+    def give_back(self, size: int) -> None:
+        """A body is complete, or given up."""
+        self._held -= size
+
+
+async def read_body(
+    receive: Receive, declared: bytes | None, max_bytes: int, timeout_s: float, inflow: Inflow
+) -> bytes:
     """Read the whole body.
 
     Args:
         declared: the Content-Length header, if there is one.
         max_bytes: more is refused, before it is read where it was declared.
         timeout_s: for all of it.
+        inflow: bounds what all callers together have sent so far.
     Raises:
-        BodyTooLargeError, BodyTimeoutError, AbandonedError.
+        BodyTooLargeError, BodyTimeoutError, AbandonedError, OverloadedError.
     """
     if declared is not None and declared.isdigit() and int(declared) > max_bytes:
         raise BodyTooLargeError(f"the body has {int(declared):,} bytes, at most {max_bytes:,} are taken")
@@ -40,22 +65,26 @@ async def read_body(receive: Receive, declared: bytes | None, max_bytes: int, ti
     first: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         return _within(first, max_bytes)
-    chunks = [first]
-    size = len(first)
+    chunks: list[bytes] = []
     try:
         async with asyncio.timeout(timeout_s):
-            while message.get("more_body", False):
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise AbandonedError("the caller left before the body was complete")
-                chunk = message.get("body", b"")
+            size = 0
+            while True:
+                chunk: bytes = message.get("body", b"")
+                inflow.take(len(chunk))
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > max_bytes:
                     raise BodyTooLargeError(f"the body has more than the {max_bytes:,} bytes that are taken")
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise AbandonedError("the caller left before the body was complete")
     except TimeoutError:
         raise BodyTimeoutError(f"the body did not arrive within {timeout_s:g} s") from None
-    return b"".join(chunks)
+    finally:
+        inflow.give_back(sum(map(len, chunks)))
 
 
 async def _first_message(receive: Receive, timeout_s: float) -> Message:

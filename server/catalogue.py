@@ -90,11 +90,14 @@ class Catalogue:
             ModelUnavailableError: the bundle is broken, or no engine here answers as it should.
         """
         async with self._loading:
+            started_s = time.monotonic()
             try:
                 loaded = await asyncio.to_thread(self._open_and_load, name, version)
                 model = await self._start(loaded)
             except (BackendError, BundleError, InternalError) as error:
                 raise ModelUnavailableError(f"{name} cannot be served: {error}") from error
+            model.load_s = time.monotonic() - started_s
+            _log_loaded(model)
             replaced = self._models.get(name, {})
             kept = {} if version is None else dict(replaced)
             gone = [old for number, old in replaced.items() if version is None or number == model.spec.version]
@@ -175,7 +178,7 @@ class Catalogue:
             labels = (spec.name, version, backend.name, backend.device, spec.precision, spec.parent or "", check)
             yield "quickeye_model_info", labels, 1.0
             yield "quickeye_model_ready", (spec.name, version), 1.0
-            yield "quickeye_model_load_seconds", (spec.name, version), loaded.load_s
+            yield "quickeye_model_load_seconds", (spec.name, version), model.load_s
             if model is self.find(spec.name):
                 for images, seconds in model.batcher.learned().items():
                     yield "quickeye_predicted_batch_seconds", (spec.name, str(images)), seconds
@@ -202,20 +205,12 @@ class Catalogue:
         spec = loaded.bundle.spec
         metrics = ModelMetrics(self._metrics, spec.name, len(loaded.bundle.labels))
         model = ServedModel(loaded, batch_limits(self._config, loaded.max_batch_size), metrics)
-        started_s = time.monotonic()
         try:
             await asyncio.to_thread(warm_up, model)
         except BaseException:
             await model.close()
             raise
         model.start()
-        log.info(
-            "%s version %d answers: %s on %s, %d × %d threads, check %s, loaded in %.0f ms, warm in %.0f ms",
-            spec.name, spec.version, loaded.backends[0].name, loaded.backends[0].device, len(loaded.backends),
-            loaded.threads, loaded.verdict.detail, loaded.load_s * 1e3, (time.monotonic() - started_s) * 1e3,
-        )  # fmt: skip
-        for backend, reason in loaded.refused:
-            log.warning("%s version %d: backend %s was passed over: %s", spec.name, spec.version, backend, reason)
         return model
 
     def _retire(self, model: ServedModel) -> None:
@@ -227,3 +222,15 @@ class Catalogue:
     async def _finish(self, model: ServedModel) -> None:
         await model.drain(self._config.drain_timeout_s)
         await model.close()
+
+
+def _log_loaded(model: ServedModel) -> None:
+    spec, loaded = model.spec, model.loaded
+    backend = loaded.backends[0]
+    log.info(
+        "%s version %d answers: %s on %s, %d × %d threads, check: %s, ready in %.0f ms",
+        spec.name, spec.version, backend.name, backend.device, len(loaded.backends), loaded.threads,
+        loaded.verdict.detail, model.load_s * 1e3,
+    )  # fmt: skip
+    for name, reason in loaded.refused:
+        log.warning("%s version %d: backend %s was passed over: %s", spec.name, spec.version, name, reason)

@@ -90,7 +90,7 @@ async def entry_of(model: ServedModel, store: Store) -> ModelEntry:
             predicted_wait_ms=round(model.batcher.predicted_wait_s() * 1e3, 3),
             predicted_batch_ms={images: round(seconds * 1e3, 3) for images, seconds in learned.items()},
         ),
-        load_ms=round(model.loaded.load_s * 1e3, 1),
+        load_ms=round(model.load_s * 1e3, 1),
     )
 
 

@@ -55,6 +55,7 @@ class Config:
     max_image_bytes: Positive = setting(20 * 2**20, "most bytes of one image")
     max_image_pixels: Positive = setting(50_000_000, "most pixels of one image, read from its header")
     max_body_bytes: Positive = setting(64 * 2**20, "most bytes of one request")
+    max_arriving_bytes: Positive = setting(512 * 2**20, "most bytes of all bodies that are still arriving")
     max_images_per_request: Positive = setting(64, "most images of one request")
     body_timeout_s: Seconds = setting(30.0, "how long a body may take to arrive")
     admin_key: str = setting(

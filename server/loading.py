@@ -1,6 +1,5 @@
 """From a bundle on disk to engines that are checked and warm. Blocks; runs in a thread."""
 
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -46,7 +45,6 @@ def load(config: Config, bundle: Bundle) -> LoadedModel:
     Raises:
         BackendError: no engine takes the bundle, or none answers as it should.
     """
-    started_s = time.monotonic()
     if bundle.spec.task != "classification":
         raise BackendLoadError(f"its task is {bundle.spec.task}, and this version answers classification only")
     how = plan(config, bundle)
@@ -63,8 +61,7 @@ def load(config: Config, bundle: Bundle) -> LoadedModel:
 
         backends = (first.backend, *(another() for _ in range(how.instances - 1)))
         opened.pop_all()  # all of them are open: they are the model's to close now
-    load_s = time.monotonic() - started_s
-    return LoadedModel(bundle, backends, first.verdict, first.refused, how.threads, how.max_batch_size, load_s)
+    return LoadedModel(bundle, backends, first.verdict, first.refused, how.threads, how.max_batch_size)
 
 
 def _key_and_value(text: str) -> tuple[str, str]:

@@ -31,7 +31,6 @@ class LoadedModel:
     refused: tuple[tuple[str, str], ...]
     threads: int
     max_batch_size: int
-    load_s: float
 
 
 class ServedModel:
@@ -41,6 +40,7 @@ class ServedModel:
         self.loaded = loaded
         self.spec = loaded.bundle.spec
         self.labels = loaded.bundle.labels
+        self.load_s = 0.0  # from its bundle being read to its being warm; the catalogue knows
         self.batcher = Batcher(limits, self._refused_by_batcher)
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()

@@ -51,6 +51,14 @@ class Service:
         """
         if self.draining:
             raise DrainingError("the server is stopping and takes no new work")
+        self.must_be_loaded()
+
+    def must_be_loaded(self) -> None:
+        """Let a question about the models in.
+
+        Raises:
+            NotReadyError.
+        """
         if not self.ready.is_set():
             raise NotReadyError("the models are being loaded and checked; try again in a second")
 

@@ -30,6 +30,7 @@ def routes(service: Service) -> Routes:
     @router.get("/{model}", summary="One model", responses=NOT_FOUND)
     async def one_model(model: str, version: Version = None) -> ModelEntry:
         """The newest served version of a name, or the one asked for."""
+        service.must_be_loaded()
         return await entry_of(catalogue.find(model, version), catalogue.store)
 
     @router.post("/{model}/load", summary="Load or swap", dependencies=admin, responses=REFUSED)

@@ -13,7 +13,7 @@ import orjson
 
 from model_zoo.errors import ModelZooError, UnknownModelError
 from model_zoo.header import Header, PictureLimits, read_header
-from server.body import Picture, pictures_in, read_body
+from server.body import Inflow, Picture, pictures_in, read_body
 from server.errors import AbandonedError, OverloadedError, Refusal, ServingError, refusal_of
 from server.exchange import Exchange
 from server.job import Answer, Job, PictureOutcome
@@ -44,6 +44,7 @@ class Predict:
         self._config = service.config
         self._limits = PictureLimits(service.config.max_image_bytes, service.config.max_image_pixels)
         self._defaults = defaults(service.config)
+        self._inflow = Inflow(service.config.max_arriving_bytes)
 
     async def __call__(self, exchange: Exchange, path: dict[str, str]) -> None:
         """Answer one request; counts it whatever happens."""
@@ -80,10 +81,11 @@ class Predict:
         await self._reply(exchange, model, outcomes)
 
     async def _pictures(self, exchange: Exchange) -> list[Picture]:
+        config = self._config
         declared = exchange.headers.get(b"content-length")
-        body = await read_body(exchange.receive, declared, self._config.max_body_bytes, self._config.body_timeout_s)
+        body = await read_body(exchange.receive, declared, config.max_body_bytes, config.body_timeout_s, self._inflow)
         kind = exchange.headers.get(b"content-type", b"")
-        most = self._config.max_images_per_request
+        most = config.max_images_per_request
         if len(body) > OFF_LOOP_BYTES and kind.startswith((b"multipart/", b"application/json")):
             return await asyncio.to_thread(pictures_in, body, kind, most)
         return pictures_in(body, kind, most)

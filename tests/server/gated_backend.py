@@ -53,5 +53,4 @@ def loaded_with(store: Path, backends: Sequence[Backend], max_batch_size: int = 
         refused=(),
         threads=1,
         max_batch_size=max_batch_size,
-        load_s=0.0,
     )

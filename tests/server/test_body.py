@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_zoo.errors import UndecodableImageError
-from server.body import Message, pictures_in, read_body
-from server.errors import AbandonedError, BodyTimeoutError, BodyTooLargeError, InvalidRequestError
+from server.body import Inflow, Message, pictures_in, read_body
+from server.errors import AbandonedError, BodyTimeoutError, BodyTooLargeError, InvalidRequestError, OverloadedError
 
 BOUNDARY = "----quickeye-test"
 FORM = f"multipart/form-data; boundary={BOUNDARY}".encode()
@@ -124,7 +124,7 @@ class Caller:
 
 
 def read(caller: Caller, declared: bytes | None = None, max_bytes: int = 100, timeout_s: float = 10.0) -> bytes:
-    return asyncio.run(read_body(caller, declared, max_bytes, timeout_s))
+    return asyncio.run(read_body(caller, declared, max_bytes, timeout_s, Inflow(1000)))
 
 
 def test_one_chunk_is_not_copied() -> None:
@@ -159,3 +159,17 @@ def test_a_body_that_does_not_come_is_given_up(chunks: tuple[bytes, ...]) -> Non
 def test_a_caller_who_leaves_is_noticed(chunks: tuple[bytes, ...]) -> None:
     with pytest.raises(AbandonedError):
         read(Caller(*chunks, leaves=True))
+
+
+def test_bodies_that_arrive_together_share_one_bound() -> None:
+    inflow = Inflow(10)
+
+    async def both() -> list[object]:
+        first = read_body(Caller(b"12345", hangs=True), None, 100, 0.05, inflow)
+        second = read_body(Caller(b"1234", b"56789"), None, 100, 10.0, inflow)
+        return await asyncio.gather(first, second, return_exceptions=True)
+
+    slow, refused = asyncio.run(both())
+    assert isinstance(slow, BodyTimeoutError)
+    assert isinstance(refused, OverloadedError)
+    inflow.take(10)  # all of it came back

@@ -58,7 +58,6 @@ def loaded(tmp_path: Path, backends: list[WatchedBackend]) -> LoadedModel:
         refused=(),
         threads=1,
         max_batch_size=1,
-        load_s=0.0,
     )
 
 
