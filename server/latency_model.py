@@ -8,6 +8,7 @@ already meets a model. Not thread-safe: the batcher owns it under its lock.
 
 SMOOTHING = 0.1
 TOLERANCE = 0.05  # of the time per picture, given up for smaller batches
+HAND_OVER_S = 0.0003  # what a batch costs besides its own time: waking a thread, waking the event loop
 
 
 class LatencyModel:
@@ -46,9 +47,9 @@ class LatencyModel:
         t(n) is flat, as on GPUs, it says ``largest``.
         """
         sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size < largest] + [largest]
-        each = [self.predict(size) / size for size in sizes]
+        each = [(self.predict(size) + HAND_OVER_S) / size for size in sizes]
         enough = min(each) * (1 + TOLERANCE)
-        return next((size for size, seconds in zip(sizes, each, strict=True) if 0 < seconds <= enough), largest)
+        return next(size for size, seconds in zip(sizes, each, strict=True) if seconds <= enough)
 
     def known(self) -> dict[int, float]:
         """What was learned: batch size → seconds."""
