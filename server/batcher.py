@@ -52,7 +52,7 @@ class BatchLimits:
     max_queue_delay_s: float = 0.0
     max_queue_images: int = 256
     max_queue_bytes: int = 256 * 2**20
-    max_queue_wait_s: float = 0.3
+    max_queue_wait_s: float = 0.25
     starvation_s: float = 1.0
 
 

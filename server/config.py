@@ -48,7 +48,7 @@ class Config:
     max_queue_delay_ms: Milliseconds = setting(0.0, "how long a free instance waits for company; 0: never")
     max_queue_images: Positive = setting(256, "most images waiting per model")
     max_queue_bytes: Positive = setting(256 * 2**20, "most bytes waiting per model")
-    max_queue_wait_ms: Milliseconds = setting(300.0, "refuse (429) what would wait longer than this, by prediction")
+    max_queue_wait_ms: Milliseconds = setting(250.0, "refuse (429) what would wait longer than this, by prediction")
     starvation_ms: Annotated[float, Field(ge=1)] = setting(1000.0, "a priority that waited this long moves up one")
     timeout_ms: Milliseconds = setting(5000.0, "deadline of a request that names none")
     max_timeout_ms: Milliseconds = setting(60_000.0, "longest deadline that a request may name")
