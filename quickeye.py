@@ -22,9 +22,8 @@ def usage() -> str:
     return "\n".join(["usage: quickeye COMMAND [OPTIONS]", "", *lines, "", "quickeye COMMAND --help tells more."])
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns its exit code: 0, 1 (failed), 2 (usage)."""
-    words = sys.argv[1:] if arguments is None else arguments
+def run(words: list[str]) -> int:
+    """Find a command and run it; returns its exit code: 0, 1 (failed), 2 (usage)."""
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if words else 2
@@ -33,10 +32,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     module_name, _, function_name = COMMANDS[words[0]][0].partition(":")
     command: Callable[[list[str]], int] = getattr(import_module(module_name), function_name)
+    return command(words[1:])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line; also returns 130 (interrupted) and 141 (nobody reads the output)."""
     try:
-        code = command(words[1:])
-        sys.stdout.flush()
-        return code
+        try:
+            return run(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

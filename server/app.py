@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from model_zoo.errors import ModelZooError
 from server.access_log import AccessLog
@@ -140,12 +141,21 @@ async def _render_http(request: Request, error: Exception) -> Response:
     if status == 405:
         refused = Refusal("method_not_allowed", f"{request.url.path[:200]} does not take {request.method}")
         response = _response(request, refused)
-        if isinstance(error, HTTPException):
-            response.headers.update(error.headers or {})  # Allow
+        response.headers["Allow"] = ", ".join(_methods_of(request))
         return response
     if status == 404:
         return _response(request, Refusal("not_found", f"nothing is at {request.url.path[:200]}; see /docs"))
     return _response(request, Refusal("invalid_request", "the request cannot be understood"))
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What a path takes; the framework names the methods of the first route alone."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            found.update(getattr(route, "methods", None) or ())
+    return sorted(found)
 
 
 async def _render_validation(request: Request, error: Exception) -> Response:
@@ -157,12 +167,16 @@ async def _render_validation(request: Request, error: Exception) -> Response:
 
 
 def _describe_hot_calls(app: FastAPI, paths: dict[str, Any]) -> None:
-    """Put the hot calls' OpenAPI beside the framework's own."""
+    """Put the hot calls' OpenAPI beside the framework's own, which promises errors in a form that is not ours."""
     original = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = original()
+            for call in [call for methods in schema["paths"].values() for call in methods.values()]:
+                call["responses"].pop("422", None)
+            for name in ("HTTPValidationError", "ValidationError"):
+                schema.get("components", {}).get("schemas", {}).pop(name, None)
             schema["paths"] = {**paths, **schema["paths"]}
         return original()
 

@@ -232,5 +232,3 @@ def _log_loaded(model: ServedModel) -> None:
         spec.name, spec.version, backend.name, backend.device, len(loaded.backends), loaded.threads,
         loaded.verdict.detail, model.load_s * 1e3,
     )  # fmt: skip
-    for name, reason in loaded.refused:
-        log.warning("%s version %d: backend %s was passed over: %s", spec.name, spec.version, name, reason)

@@ -68,7 +68,11 @@ def open_backend(
         try:
             backend, verdict = _open(bundle, candidate)
         except BackendError as error:
-            log.info("%s: %s is passed over: %s", bundle.spec.name, candidate.label, error)
+            missing = isinstance(error, BackendUnavailableError)  # an engine that nobody installed is no event
+            log.log(
+                logging.DEBUG if missing else logging.WARNING,
+                "%s version %d: %s is passed over: %s", bundle.spec.name, bundle.spec.version, candidate.label, error,
+            )  # fmt: skip
             faults.append((candidate.label, error))
             continue
         refused = tuple((label, str(error)) for label, error in faults)

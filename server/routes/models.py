@@ -6,9 +6,23 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from server.catalogue_entry import ModelEntry, entry_of
 from server.routes import Routes
+from server.routes.predict_openapi import ERROR_FORM
 from server.service import Service
 
 Version = Annotated[int | None, Query(ge=1, description="one version; none: the newest that runs here, or all")]
+
+
+def _errors(**descriptions: str) -> dict[int | str, dict[str, Any]]:
+    """``_404="why"`` → a documented response."""
+    content = {"application/json": {"schema": ERROR_FORM}}
+    return {int(status[1:]): {"description": text, "content": content} for status, text in descriptions.items()}
+
+
+NOT_FOUND = _errors(_400="invalid_request", _404="unknown_model", _503="not_ready")
+REFUSED = {
+    **NOT_FOUND,
+    **_errors(_401="unauthorized", _403="forbidden", _503="not_ready, draining or backend_unavailable"),
+}
 
 
 def routes(service: Service) -> Routes:
@@ -53,13 +67,3 @@ def routes(service: Service) -> Routes:
         return {"deleted": model, "versions": await catalogue.delete(model, version)}
 
     return Routes(router=router)
-
-
-NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"description": "unknown_model"}}
-REFUSED: dict[int | str, dict[str, Any]] = {
-    **NOT_FOUND,
-    400: {"description": "invalid_request"},
-    401: {"description": "unauthorized"},
-    403: {"description": "forbidden"},
-    503: {"description": "not_ready, draining or backend_unavailable"},
-}

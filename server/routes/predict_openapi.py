@@ -69,7 +69,7 @@ _ANSWER = {
     },
 }
 
-_ERROR = {
+ERROR_FORM: dict[str, Any] = {
     "type": "object",
     "required": ["error"],
     "properties": {
@@ -106,6 +106,7 @@ _BODY = {
                 "type": "object",
                 "required": ["file"],
                 "properties": {"file": {"type": "string", "format": "binary"}},
+                "additionalProperties": {"type": "string", "format": "binary"},
             }
         },
         "application/json": {
@@ -132,7 +133,7 @@ _PATH_PARAMETERS: dict[str, dict[str, Any]] = {
 
 
 def _call(summary: str, *in_path: str) -> dict[str, Any]:
-    json_error = {"application/json": {"schema": _ERROR}}
+    json_error = {"application/json": {"schema": ERROR_FORM}}
     return {
         "post": {
             "tags": ["predict"],

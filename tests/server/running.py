@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
+import orjson
 
 START_S = 60.0
 STOP_S = 30.0
@@ -41,6 +43,17 @@ class Running:
 
     def lines(self) -> str:
         return self.log.read_text(errors="replace")
+
+    def access_line(self, request_id: str) -> dict[str, Any]:
+        """The request's line in the access log, which is written a moment after the reply."""
+        deadline = time.monotonic() + STOP_S
+        while time.monotonic() < deadline:
+            for line in self.lines().splitlines():
+                if request_id in line and line.startswith("{") and line.endswith("}"):
+                    entry: dict[str, Any] = orjson.loads(line)
+                    return entry
+            time.sleep(0.02)
+        raise AssertionError(f"no access line for request {request_id}:\n{self.lines()}")
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels."""

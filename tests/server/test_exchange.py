@@ -87,8 +87,12 @@ def test_a_refusal_has_the_form_of_every_error() -> None:
 
 @pytest.mark.parametrize(
     ("refusal", "closes"),
-    [(refusal_of(BodyTooLargeError("big")), True), (Refusal("body_timeout", "slow"), True), (Refusal("forbidden", "no"), False)],
-)  # fmt: skip
+    [
+        (refusal_of(BodyTooLargeError("big")), True),
+        (Refusal("body_timeout", "slow"), True),
+        (Refusal("forbidden", "no"), False),
+    ],
+)
 def test_the_connection_ends_only_where_the_body_was_left_unread(refusal: Refusal, closes: bool) -> None:
     sent = Sent()
     asyncio.run(exchange(sent).refuse(refusal))

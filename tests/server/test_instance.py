@@ -55,13 +55,22 @@ def rows(*counts: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 def test_outputs_are_counted_before_any_is_delivered() -> None:
     counted(rows(2, 2), [LOGITS, MEANS], 2)
-    for outputs, specs in ((rows(2), [LOGITS, MEANS]), (rows(2, 2), [LOGITS]), (rows(2, 1), [LOGITS, MEANS]), ([], [LOGITS])):
+    for outputs, specs in (
+        (rows(2), [LOGITS, MEANS]),
+        (rows(2, 2), [LOGITS]),
+        (rows(2, 1), [LOGITS, MEANS]),
+        ([], [LOGITS]),
+    ):
         with pytest.raises(InternalError):
             counted(outputs, specs, 2)
 
 
 def test_top_k_threshold_and_the_best_class(instance: Instance) -> None:
-    jobs = [job_of(flat(200, 100, 0), top_k=2), job_of(flat(200, 100, 0), top_k=1000, threshold=0.9), job_of(flat(0, 0, 9))]
+    jobs = [
+        job_of(flat(200, 100, 0), top_k=2),
+        job_of(flat(200, 100, 0), top_k=1000, threshold=0.9),
+        job_of(flat(0, 0, 9)),
+    ]
     assert instance.serve(jobs) == 3
     assert [one.label for one in answer(jobs[0]).predictions] == ["red", "green"]
     assert [one.label for one in answer(jobs[1]).predictions] == ["red"]

@@ -226,9 +226,7 @@ def test_a_short_deadline_is_504_or_an_answer(client: httpx.Client) -> None:
 
 
 def test_the_access_line_tells_where_the_time_went(server: Running, client: httpx.Client) -> None:
-    request_id = post(client, RED).headers["x-request-id"]
-    lines = [orjson.loads(line) for line in server.lines().splitlines() if line.startswith("{")]
-    (line,) = [one for one in lines if one.get("request_id") == request_id]
+    line = server.access_line(post(client, RED).headers["x-request-id"])
     assert (line["method"], line["path"], line["status"], line["images"]) == ("POST", "/v1/predict", 200, 1)
     assert set(line["stages_ms"]) == {"queue", "decode", "preprocess", "infer", "postprocess"}
 
