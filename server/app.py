@@ -51,6 +51,7 @@ class App:
             hot_paths.update(routes.openapi)
             if routes.router is not None:
                 self._framework.include_router(routes.router)
+                self._framework.state.declared.extend(routes.router.routes)
         _describe_hot_calls(self._framework, hot_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,6 +111,7 @@ def _framework(service: Service, access_log: AccessLog | None) -> FastAPI:
         openapi_url="/openapi.json",
         redoc_url=None,
     )
+    app.state.declared = []  # every route of ours; the framework's own list holds routers, which tell no methods
     for kind in (ServingError, ModelZooError, BackendError):
         app.add_exception_handler(kind, _render)
     app.add_exception_handler(Exception, _render_fault)
@@ -151,7 +153,7 @@ async def _render_http(request: Request, error: Exception) -> Response:
 def _methods_of(request: Request) -> list[str]:
     """What a path takes; the framework names the methods of the first route alone."""
     found: set[str] = set()
-    for route in request.app.routes:
+    for route in [*request.app.routes, *request.app.state.declared]:
         match, _ = route.matches(request.scope)
         if match is not Match.NONE:
             found.update(getattr(route, "methods", None) or ())

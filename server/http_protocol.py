@@ -5,7 +5,8 @@ event loop sends each at once: two system calls, two wake-ups of the client. Her
 what is written in one turn of the loop leaves together at its end.
 
 A request's head (its line and headers) may be as long as it likes in uvicorn, and
-take for ever to come. Here it has ``MAX_HEAD_BYTES`` and ``HEAD_TIMEOUT_S``.
+take for ever to come. Here it has ``MAX_HEAD_BYTES`` after its first piece (what one
+read of the socket gave, at most 256 KiB) and ``HEAD_TIMEOUT_S``.
 """
 
 import asyncio
@@ -93,16 +94,18 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Some of a request came; what is not whole yet is watched."""
+        before = self.scope
         super().data_received(data)
         if self.cycle is not None and self.cycle.scope is self.scope:
             if self._head_timer is not None or self._head_bytes:
                 self._head_is_whole()
             return
-        self._head_bytes += len(data)
+        # Where a head begins within a piece is not known: the first piece does not count.
+        self._head_bytes = self._head_bytes + len(data) if self.scope is before else 0
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(self.head_timeout_s, self._head_is_late)
         if self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
-            self.send_400_response(f"The request line and headers are longer than {self.max_head_bytes} bytes.")
+            self.send_400_response(f"The request line and headers are longer than {self.max_head_bytes:,} bytes.")
 
     def _head_is_whole(self) -> None:
         self._head_bytes = 0

@@ -207,12 +207,31 @@ def test_a_head_without_end_is_refused() -> None:
     async def scenario() -> None:
         async with listening(echo) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET / HTTP/1.1\r\nX-Long: " + b"x" * (MAX_HEAD_BYTES - 1000))
-            await writer.drain()
-            writer.write(b"x" * 1000)
+            writer.write(b"GET / HTTP/1.1\r\nX-Long: ")
+            for _ in range(MAX_HEAD_BYTES // 1024):
+                await asyncio.sleep(0.001)  # so that the server reads piece by piece
+                writer.write(b"x" * 1024)
+            await asyncio.sleep(0.001)
+            writer.write(b"x")
             reply = await asyncio.wait_for(reader.read(), WAIT_S)
             assert reply.startswith(b"HTTP/1.1 400 ")
-            assert str(MAX_HEAD_BYTES).encode() in reply
+            assert f"{MAX_HEAD_BYTES:,}".encode() in reply
+            writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_long_body_does_not_count_as_the_next_head() -> None:
+    """The end of one request and the beginning of the next arrive in one piece."""
+
+    async def scenario() -> None:
+        async with listening(echo) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
+            body, following = b"x" * (3 * MAX_HEAD_BYTES), post("/next", b"abc")
+            writer.write(post("/long", body) + following[:20])
+            assert (await response(reader))[1] == b"/long|" + body
+            writer.write(following[20:])
+            assert (await response(reader))[1] == b"/next|abc"
             writer.close()
 
     asyncio.run(scenario())

@@ -49,7 +49,14 @@ def test_a_prediction_stays_within_what_was_seen_or_its_extension(seen: list[tup
 
 @pytest.mark.parametrize(
     ("one_s", "eight_s", "expected"),
-    [(0.010, 0.080, 1), (0.0101, 0.080, 1), (0.010, 0.010, 8), (0.020, 0.088, 8), (0.012, 0.082, 4), (0.0002, 0.0016, 8)],
+    [
+        (0.010, 0.080, 1),
+        (0.0101, 0.080, 1),
+        (0.010, 0.010, 8),
+        (0.020, 0.088, 8),
+        (0.012, 0.082, 4),
+        (0.0002, 0.0016, 8),
+    ],
 )
 def test_the_efficient_size_is_the_smallest_that_costs_each_picture_least(
     one_s: float, eight_s: float, expected: int

@@ -225,6 +225,8 @@ def test_a_bad_picture_fails_alone_in_its_batch(loaded: LoadedModel, backend: Ga
 
     async def scenario() -> None:
         async with served(loaded) as model:
+            for images in (1, loaded.max_batch_size):
+                model.batcher.learn(images, 0.01)  # the larger, the cheaper each picture: all four go together
             first = await occupy(model, backend)
             futures = [model.submit(encoded_job(data)) for data in (good, broken, good, good)]
             backend.gate.set()

@@ -67,9 +67,14 @@ def test_the_newest_version_answers_and_only_it_is_loaded(client: httpx.Client, 
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/models/nobody/predict", "/v1/models/mean_colour/versions/1/predict", "/v1/models/mean_colour/versions/x/predict",
-     "/v1/models/mean_colour/versions/99999999999999999999/predict", "/v1/models/a%20b/predict"],
-)  # fmt: skip
+    [
+        "/v1/models/nobody/predict",
+        "/v1/models/mean_colour/versions/1/predict",
+        "/v1/models/mean_colour/versions/x/predict",
+        "/v1/models/mean_colour/versions/99999999999999999999/predict",
+        "/v1/models/a%20b/predict",
+    ],
+)
 def test_an_unknown_model_is_404(client: httpx.Client, path: str) -> None:
     reply = client.post(path, content=RED)
     assert (reply.status_code, reply.json()["error"]["code"]) == (404, "unknown_model")

@@ -1,0 +1,98 @@
+"""``quickeye serve``: flags, refusals, and what it says when it is ready."""
+
+import socket
+from dataclasses import fields
+
+import pytest
+
+import server.commands.serve as serve_command
+from server.commands.config_flags import flag_of
+from server.commands.serve import main, welcome
+from server.config import Config
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    try:
+        code = main(list(arguments))
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    caught = capsys.readouterr()
+    return code, caught.out, caught.err
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in fields(Config):
+        monkeypatch.delenv(f"QUICKEYE_{name.name.upper()}", raising=False)
+
+
+def test_help_has_every_setting_with_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    words = " ".join(out.split())
+    for each in fields(Config):
+        assert flag_of(each.name) in words
+        assert " ".join(each.metadata["help"].split()) in words.replace("- ", "-"), each.name
+
+
+@pytest.mark.parametrize(
+    "flag", ["--store", "--model", "--host", "--port", "--device", "--backend", "--workers", "--config"]
+)
+def test_flags_that_other_tools_rely_on_keep_their_names(capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    assert f"  {flag} " in run(capsys, "--help")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--prot", "1"], "--prot"),
+        (["--port", "seventy"], "port = 'seventy'"),
+        (["--device", "tpu"], "--device"),
+        (["--workers", "2"], "workers"),
+        (["--config", "/nowhere/quickeye.toml"], "cannot read /nowhere/quickeye.toml"),
+        (["surplus"], "surplus"),
+    ],
+)
+def test_a_bad_command_line_is_exit_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_a_taken_port_is_exit_code_1(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_command, "set_up_logs", lambda log_format, level: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, out, err = run(capsys, "--port", port)
+    assert (code, out) == (1, "")
+    assert f"cannot listen on 127.0.0.1:{port}" in err
+
+
+class _Catalogue:
+    def served(self) -> list[object]:
+        return []
+
+
+class _Service:
+    catalogue = _Catalogue()
+
+
+class _App:
+    service = _Service()
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", "http://127.0.0.1:81"), ("0.0.0.0", "http://127.0.0.1:81"), ("::1", "http://[::1]:81"), ("::", "http://127.0.0.1:81")],
+)  # fmt: skip
+def test_the_welcome_shows_an_address_that_can_be_opened(
+    capsys: pytest.CaptureFixture[str], host: str, address: str
+) -> None:
+    welcome(_App(), host, 81)  # type: ignore[arg-type]
+    caught = capsys.readouterr()
+    assert caught.out == "", "stdout is for data"
+    assert f"{address}/ " in caught.err
+    assert f"curl --data-binary @photo.jpg {address}/v1/predict" in caught.err
