@@ -36,3 +36,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def clothing() -> Path:
     """The clothing photos: ``train/<class>/*.jpg`` and ``validation/<class>/*.jpg``."""
     return CLOTHING
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests noted down with ``record_property("note", …)``."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    notes = [value for report in reports for name, value in getattr(report, "user_properties", []) if name == "note"]
+    for note in dict.fromkeys(notes):
+        terminalreporter.write_line(f"note: {note}")
