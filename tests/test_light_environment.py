@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def run(*words: str | Path, folder: Path) -> str:
 
 @pytest.mark.slow
 def test_the_light_environment_is_small_and_serves_without_torch(
-    tmp_path: Path, record_property: pytest.RecordProperty
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     environment = tmp_path / "light"
     run(sys.executable, "-m", "venv", environment, folder=tmp_path)
