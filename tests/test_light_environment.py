@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,9 +30,11 @@ def test_the_light_environment_is_small_and_serves_without_torch(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     environment = tmp_path / "light"
+    source = tmp_path / "source"  # a copy: building leaves folders behind
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__"))
     run(sys.executable, "-m", "venv", environment, folder=tmp_path)
     python = environment / "bin" / "python"
-    run(python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", f"{ROOT}[cpu]", folder=tmp_path)
+    run(python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", f"{source}[cpu]", folder=tmp_path)
     size_mb = int(run("du", "-sm", environment, folder=tmp_path).split()[0])
     record_property("note", f"the cpu environment has {size_mb} MB; {MAX_MB} MB are allowed")
     assert size_mb <= MAX_MB

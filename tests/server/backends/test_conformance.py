@@ -260,7 +260,6 @@ def with_model(bundle: Bundle, model: bytes) -> Bundle:
 SHIPPED = [(name, backend) for name in shipped_store().names() for backend in REAL]
 
 
-@pytest.mark.skipif(not SHIPPED, reason="no shipped bundle: make bundle")
 @pytest.mark.parametrize(("model", "name"), SHIPPED)
 def test_the_shipped_bundles_run(model: str, name: str) -> None:
     bundle = shipped_store().open(model)
