@@ -159,12 +159,8 @@ class Instance:
             Prediction(index, self._labels[index], score)
             for index, score in zip(indices.tolist(), values.tolist(), strict=True)
         ]
-        if job.header is None:
-            width, height = self._spec.input.width, self._spec.input.height
-        elif job.header.orientation >= 5:  # shown lying on its side: EXIF swaps the sides
-            width, height = job.header.height, job.header.width
-        else:
-            width, height = job.header.width, job.header.height
+        spec = self._spec.input
+        width, height = (spec.width, spec.height) if job.header is None else job.header.upright_size
         wanted = [one for one in ranked if one.score >= options.threshold]
         return Answer(wanted, ranked[0], width, height, job.times, batch_size)
 

@@ -7,7 +7,7 @@ from model_zoo.bundle import Bundle
 from server.backends import Backend, BackendOptions
 from server.backends.errors import BackendLoadError
 from server.backends.selection import open_backend
-from server.backends.threads import available_cores, plan_threads
+from server.backends.threads import ThreadPlan, available_cores, plan_threads
 from server.backends.tuning import remembered_plan
 from server.batcher import BatchLimits
 from server.config import Config
@@ -28,7 +28,8 @@ class RunPlan:
 def plan(config: Config, bundle: Bundle) -> RunPlan:
     """What the configuration asks for, else what tuning remembered, else what the cores suggest."""
     tuned = remembered_plan(bundle) if config.backend == "auto" and config.device != "cuda" else None
-    cores = plan_threads(available_cores())
+    # The fake engine never lets go of the interpreter: two of it would only wait for each other.
+    cores = ThreadPlan(1, 1) if config.backend == "fake" else plan_threads(available_cores())
     largest = min(config.max_batch_size, bundle.spec.input.max_batch or config.max_batch_size)
     return RunPlan(
         backend=None if config.backend == "auto" else config.backend,

@@ -47,7 +47,7 @@ class FakeBackend:
     def __init__(self, bundle: Bundle, options: BackendOptions, faults: Faults) -> None:
         self._input = bundle.spec.input
         self._limit = batch_limit(bundle.spec.input, options.max_batch_size)
-        self._shapes = [values.shape[1:] for values in bundle.check().outputs.values()]
+        self._rungs = [_rungs(values.shape[1:]) for values in bundle.check().outputs.values()]
         self._faults = faults
         self._runs = 0
         self._closed = False
@@ -66,7 +66,7 @@ class FakeBackend:
         if faults.fail_every and self._runs % faults.fail_every == 0:
             raise BackendError(f"run {self._runs} fails, as fake.fail_every={faults.fail_every} asks")
         bright = brightness(batch, self._step)[: max(0, len(batch) - faults.missing_rows)]
-        outputs = tuple(_ladder(bright, shape) for shape in self._shapes)
+        outputs = tuple([_ladder(bright, rungs) for rungs in self._rungs])
         return outputs[: max(0, len(outputs) - faults.missing_outputs)]
 
     def close(self) -> None:
@@ -76,14 +76,19 @@ class FakeBackend:
 
 def brightness(batch: NDArray[np.uint8], step: int = 1) -> NDArray[np.float32]:
     """The mean of every ``step``-th pixel in both directions, 0 (black) to 1 (white); (N,)."""
-    means: NDArray[np.float32] = batch[:, ::step, ::step].mean(axis=(1, 2, 3), dtype=np.float32)
-    return means / np.float32(255)
+    samples = batch[:, ::step, ::step]
+    sums: NDArray[np.float32] = np.add.reduce(samples, axis=(1, 2, 3), dtype=np.float32)
+    return sums / np.float32(255 * samples[0].size)
 
 
-def _ladder(bright: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    values = int(np.prod(shape))
-    rungs = np.arange(values, dtype=np.float32)
-    return -np.abs(rungs - bright[:, None] * np.float32(values - 1)).reshape(len(bright), *shape)
+def _rungs(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """0, 1, 2 … in the shape of one picture's output."""
+    return np.arange(int(np.prod(shape)), dtype=np.float32).reshape(shape)
+
+
+def _ladder(bright: NDArray[np.float32], rungs: NDArray[np.float32]) -> NDArray[np.float32]:
+    aims = bright * np.float32(rungs.size - 1)
+    return -np.abs(rungs - aims.reshape(-1, *[1] * rungs.ndim))
 
 
 def load(bundle: Bundle, options: BackendOptions) -> Backend:
