@@ -67,7 +67,7 @@ class Instance:
         return True
 
     def serve(self, batch: list[Job]) -> int:
-        """Set ``result`` on every job of a batch; returns how many pictures were run."""
+        """Set ``result`` on every job of a batch; returns how many pictures the engine answered."""
         ready = self._prepare(batch)
         if ready:
             try:
@@ -76,6 +76,7 @@ class Instance:
                 log.exception("a batch of %d failed in backend %s", len(ready), self.backend.name)
                 for job in ready:
                     job.result = InternalError("the backend failed")
+                return 0  # how long a failure took teaches nothing
         return len(ready)
 
     def timed(self, batch: list[Job]) -> float:

@@ -125,3 +125,11 @@ def test_a_batch_of_bad_pictures_is_not_run(instance: Instance, backend: GatedBa
     assert instance.serve(jobs) == 0
     assert backend.batches == []
     assert all(isinstance(job.result, Exception) for job in jobs)
+
+
+def test_a_failed_run_teaches_the_latency_model_nothing(instance: Instance, backend: GatedBackend) -> None:
+    assert instance.serve([job_of(flat(200, 0, 0))]) == 1
+    backend.fault = lambda outputs: outputs[:0]
+    job = job_of(flat(200, 0, 0))
+    assert instance.serve([job]) == 0
+    assert isinstance(job.result, InternalError)
