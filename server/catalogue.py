@@ -78,7 +78,9 @@ class Catalogue:
             wanted = [(name, None) for name in await asyncio.to_thread(self.store.names)]
         if not wanted:
             what = "has no bundles" if self.store.root.is_dir() else "does not exist"
-            raise UnknownModelError(f"the store {self.store.root} {what}; `quickeye models import` or `build` makes one")
+            raise UnknownModelError(
+                f"the store {self.store.root} {what}; `quickeye models import` or `build` makes one"
+            )
         for name, version in wanted:
             await self.load(name, version)
         self._default = wanted[0][0]

@@ -16,7 +16,7 @@ from server.backends.errors import BackendError
 from server.exchange import Exchange
 from server.routes import HotRoute
 from tests.server.in_app import running_app
-from tests.server.routes.test_predict import RED
+from tests.server.posting import RED
 
 SECRET = "/etc/secret/path"
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.pictures import REFUSED, encode
-from tests.server.routes.test_predict import RED, STATUS
+from tests.server.posting import RED, STATUS
 from tests.server.running import Running
 
 LABELS = ("red", "green", "blue")

@@ -17,7 +17,7 @@ from server.config import Config
 from server.served_model import LoadedModel
 from tests.server.gated_backend import GatedBackend
 from tests.server.in_app import running_app
-from tests.server.routes.test_predict import RED
+from tests.server.posting import RED
 from tests.server.running import Running, serving
 
 DELAY_MS = 100

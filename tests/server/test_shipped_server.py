@@ -1,6 +1,5 @@
 """The shipped bundle behind the real server: what a fresh checkout answers."""
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +10,10 @@ from PIL import Image
 
 from tests.model_zoo.labelled_photos import photo_files
 from tests.pictures import ORIENTATIONS, oriented, png_bomb
+from tests.server.posting import FORMS, post
 from tests.server.running import Running, serving
 
 COFFEE = Path(skimage.__file__).parent / "data" / "coffee.png"
-FORMS = ("raw", "form", "json")
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +24,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def best(client: httpx.Client, data: bytes, form: str = "raw") -> tuple[str, float]:
-    if form == "form":
-        reply = client.post("/v1/predict", files={"file": data})
-    elif form == "json":
-        reply = client.post("/v1/predict", json={"images": [base64.b64encode(data).decode()]})
-    else:
-        reply = client.post("/v1/predict", content=data)
+    reply = post(client, data, form)
     assert reply.status_code == 200, reply.text
     first = reply.json()["results"][0]["predictions"][0]
     return first["label"], first["score"]
@@ -68,12 +62,7 @@ def test_a_bomb_is_refused_from_its_header_and_memory_stays_flat(shipped: Runnin
         best(client, COFFEE.read_bytes())
         before = memory_kb(shipped, "VmHWM")
         for form in FORMS:
-            if form == "form":
-                reply = client.post("/v1/predict", files={"file": bomb})
-            elif form == "json":
-                reply = client.post("/v1/predict", json={"images": [base64.b64encode(bomb).decode()]})
-            else:
-                reply = client.post("/v1/predict", content=bomb)
+            reply = post(client, bomb, form)
             assert (reply.status_code, reply.json()["error"]["code"]) == (413, "image_too_large")
     assert memory_kb(shipped, "VmHWM") - before < 20 * len(bomb) / 1024, "a few copies of the 3 MB file, no pixels"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server.routes.test_predict import RED
+from tests.server.posting import RED
 from tests.server.running import Running, serving
 
 SLOW = ["--backend", "fake", "--backend-option", "fake.delay_ms=1500", "--instances", "1", "--max-batch-size", "1"]

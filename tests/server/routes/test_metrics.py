@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from tests.pictures import REFUSED
 from tests.server.in_app import running_app
-from tests.server.routes.test_predict import RED
+from tests.server.posting import RED
 
 # The names, types and labels that dashboards and alerts rely on.
 CONTRACT: dict[str, tuple[str, set[str]]] = {

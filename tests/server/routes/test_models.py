@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.server.mean_colour import write_mean_colour
-from tests.server.routes.test_predict import GREEN, RED
+from tests.server.posting import GREEN, RED
 from tests.server.running import Running, serving
 
 ADMIN = ["/v1/models/apple/load", "/v1/models/apple/unload"]

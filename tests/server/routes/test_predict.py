@@ -11,26 +11,8 @@ from PIL import Image
 
 from tests.pictures import ACCEPTED, ORIENTATIONS, REFUSED, encode, oriented, picture
 from tests.server.mean_colour import LABELS, expected_logits
+from tests.server.posting import FORMS, GREEN, RED, STATUS, post
 from tests.server.running import Running
-
-STATUS = {"undecodable_image": 400, "invalid_request": 400, "image_too_large": 413, "unsupported_format": 415}
-FORMS = ("raw", "form", "json")
-
-
-def flat(red: int, green: int, blue: int, name: str = "png") -> bytes:
-    return encode(Image.new("RGB", (40, 30), (red, green, blue)), name)
-
-
-RED, GREEN = flat(250, 10, 10), flat(10, 250, 10)
-
-
-def post(client: httpx.Client, data: bytes, form: str = "raw", query: str = "") -> httpx.Response:
-    url = f"/v1/predict{query}"
-    if form == "form":
-        return client.post(url, files={"file": ("a", data)})
-    if form == "json":
-        return client.post(url, json={"images": [base64.b64encode(data).decode()]})
-    return client.post(url, content=data)
 
 
 def assert_undisturbed(client: httpx.Client) -> None:
