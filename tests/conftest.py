@@ -16,6 +16,10 @@ CLOTHING = Path(os.environ.get("QUICKEYE_CLOTHING", Path(__file__).parents[2] / 
 # marker -> (is it there?, what to do)
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "needs_chromium": (lambda: shutil.which("chromium") is not None, "needs Chromium: apt-get install chromium"),
+    "needs_systemd": (
+        lambda: shutil.which("systemd-analyze") is not None,
+        "needs systemd-analyze: apt-get install systemd",
+    ),
     "needs_clothing": (
         lambda: (CLOTHING / "validation").is_dir(),
         "needs the clothing photos: set QUICKEYE_CLOTHING to a folder with train/ and validation/",

@@ -1,7 +1,6 @@
 """The systemd unit: systemd takes it, quickeye takes its command, and stopping has the time that draining needs."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -30,7 +29,7 @@ def test_its_environment_is_settings_that_exist() -> None:
     assert resolve({}, environment).config.log_format == "json"
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze: apt-get install systemd")
+@pytest.mark.needs_systemd
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     here = tmp_path / UNIT.name
     here.write_text(UNIT.read_text().replace("/opt/quickeye/.venv/bin/quickeye", "/bin/true"))
