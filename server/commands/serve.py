@@ -5,6 +5,7 @@ import os
 import sys
 
 from server.app import App
+from server.backends import BACKENDS
 from server.commands.config_flags import add_flags, resolved
 from server.config import Config, ConfigError
 from server.logs import set_up_logs
@@ -41,6 +42,8 @@ def refuse_what_is_missing(config: Config) -> None:
     Raises:
         ConfigError.
     """
+    if config.backend not in ("auto", *BACKENDS):
+        raise ConfigError(f"no backend '{config.backend}'; there are: auto, {', '.join(BACKENDS)}")
     if config.workers > 1:
         raise ConfigError("workers = more than 1 is not available in this version; instances use every core already")
 
