@@ -23,8 +23,8 @@ def test_no_judging_photo_calibrates() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("version = 1", "version = 0", "version"),
-        ("version = 1", 'version = "1"', "version"),
+        ("version = 2", "version = 0", "version"),
+        ("version = 2", 'version = "1"', "version"),
         ("[check]", "[checks]", "check"),
         ("shares = [1.0", "shares = [1.5", "shares"),
         ("percentile = 0.9999", "percentile = 1.5", "percentile"),
