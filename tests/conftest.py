@@ -10,6 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No example may fail for being slow: machines are shared, and tests assert no times.
+settings.register_profile("quickeye", deadline=None)
+settings.load_profile("quickeye")
 
 CLOTHING = Path(os.environ.get("QUICKEYE_CLOTHING", Path(__file__).parents[2] / "shared" / "data" / "clothing"))
 
