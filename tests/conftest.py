@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # No example may fail for being slow: machines are shared, and tests assert no times.
-settings.register_profile("quickeye", deadline=None)
+settings.register_profile("quickeye", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quickeye")
 
 CLOTHING = Path(os.environ.get("QUICKEYE_CLOTHING", Path(__file__).parents[2] / "shared" / "data" / "clothing"))
