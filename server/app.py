@@ -5,6 +5,7 @@ never meets FastAPI. Whatever ends badly, on either side, is rendered in one for
 (``errors.py``), with a request id, and leaves one line in the access log.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from model_zoo.errors import ModelZooError
 from server.access_log import AccessLog
 from server.backends.errors import BackendError
 from server.config import Config
-from server.errors import InternalError, Refusal, ServingError, refusal_of
+from server.errors import DrainingError, InternalError, Refusal, ServingError, refusal_of
 from server.exchange import Exchange, Message, Receive, RequestIds, Scope, Send, error_body, open_exchange
 from server.routes import HotRoute, all_routes
 from server.service import Service
@@ -63,6 +64,12 @@ class App:
         try:
             if not await self._answer_hot(exchange):
                 await self._answer_by_framework(exchange, scope, receive, send)
+        except asyncio.CancelledError:  # only the end of the server does this, to what is still arriving then
+            if not self.service.draining:
+                raise
+            self.service.gave_up = True
+            if not exchange.status:
+                await exchange.refuse(refusal_of(DrainingError("the server stopped before the request was complete")))
         except Exception:  # the border: logged with its request id, and nothing of it leaks
             log.exception("request %s failed", exchange.request_id)
             if not exchange.status:
@@ -91,6 +98,10 @@ class App:
             await send(message)
 
         scope.setdefault("state", {})["request_id"] = exchange.request_id
+        if (
+            scope["method"] == "HEAD"
+        ):  # what GET would say, without its body: that is left out below, by the original scope
+            scope = {**scope, "method": "GET"}
         await self._framework(scope, receive, send_with_id)
 
 

@@ -4,18 +4,30 @@ uvicorn writes the head and the body of a response one after the other, and the
 event loop sends each at once: two system calls, two wake-ups of the client. Here
 what is written in one turn of the loop leaves together at its end.
 
+A client may offer to go on in HTTP/2 (``Upgrade: h2c``, as Java's and curl's do). The
+offer may be ignored, but the parser would stop at it and lose the body: it is renamed
+before the parser sees it.
+
+A body that nobody reads, of a call that was refused or takes none, is thrown away as it
+comes, for ``LINGER_S`` and ``MAX_LINGER_BYTES`` at most; then the connection ends.
+
 A request's head (its line and headers) may be as long as it likes in uvicorn, and
 take for ever to come. Here it has ``MAX_HEAD_BYTES`` after its first piece (what one
 read of the socket gave, at most 256 KiB) and ``HEAD_TIMEOUT_S``.
 """
 
 import asyncio
+import re
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 30.0
+LINGER_S = 5.0
+MAX_LINGER_BYTES = 2**20
+
+_HTTP_2_OFFER = re.compile(rb"\r\nupgrade:(?=[ \t]*h2c)", re.IGNORECASE)
 
 
 class GatheringTransport(asyncio.Transport):
@@ -81,6 +93,8 @@ class HttpProtocol(HttpToolsProtocol):
     head_timeout_s = HEAD_TIMEOUT_S
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _linger_timer: asyncio.TimerHandle | None = None
+    _linger_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected; its first request is expected soon."""
@@ -90,10 +104,19 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left."""
         self._head_is_whole()
+        self._stop_lingering()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Some of a request came; what is not whole yet is watched."""
+        if self._linger_timer is not None:
+            self._linger_bytes += len(data)
+            if self._linger_bytes > MAX_LINGER_BYTES:
+                self.transport.close()
+                return
+        elif b"h2c" in data and (self.cycle is None or self.cycle.response_complete):
+            head, end, rest = data.partition(b"\r\n\r\n")
+            data = _HTTP_2_OFFER.sub(b"\r\nx-ignored-upgrade:", head) + end + rest
         before = self.scope
         super().data_received(data)
         if self.cycle is not None and self.cycle.scope is self.scope:
@@ -106,6 +129,24 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(self.head_timeout_s, self._head_is_late)
         if self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
             self.send_400_response(f"The request line and headers are longer than {self.max_head_bytes:,} bytes.")
+
+    def on_response_complete(self) -> None:
+        """A response was made; what still comes of its request is of no use."""
+        cycle = self.cycle
+        if cycle is not None and cycle.response_complete and cycle.more_body and self._linger_timer is None:
+            self._linger_bytes = 0
+            self._linger_timer = self.loop.call_later(LINGER_S, self.transport.close)
+        super().on_response_complete()
+
+    def on_message_complete(self) -> None:
+        """A request's body is complete."""
+        self._stop_lingering()
+        super().on_message_complete()
+
+    def _stop_lingering(self) -> None:
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
 
     def _head_is_whole(self) -> None:
         self._head_bytes = 0

@@ -94,7 +94,7 @@ def _refuse_other_sites(headers: Headers) -> None:
     if origin is not None and origin.partition(b"://")[2] != host:
         raise ForbiddenError("admin calls from another site's page are refused")
     name = host.rpartition(b":")[0] if host.rpartition(b":")[2].isdigit() else host
-    if not is_loopback(name.decode("latin-1").strip("[]") or "localhost"):
+    if not is_loopback(name.decode("latin-1").strip("[]")):
         raise ForbiddenError("admin calls without a key must name this machine as localhost or 127.0.0.1")
 
 

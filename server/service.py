@@ -29,6 +29,7 @@ class Service:
         self.failure: BaseException | None = None
         self.ready = asyncio.Event()  # set when loading ended, well or not: see ``failure``
         self.draining = False
+        self.gave_up = False  # the end came before some request was complete
         self._background: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -115,15 +115,16 @@ class _Running:
         announce = loop.create_task(self._announce())
         await self._server.serve(sockets=[sock])
         announce.cancel()
-        return self._exit_code
+        return 1 if self._app.service.gave_up else self._exit_code
 
     async def _announce(self) -> None:
         service = self._app.service
         await service.ready.wait()
         if service.failure is None:
-            self._on_ready(self._app)
+            if not service.draining:
+                self._on_ready(self._app)
             return
-        log.error("nothing can be served: %s", service.failure)
+        log.error("cannot start: %s", service.failure)
         self._exit_code = 1
         self._server.should_exit = True
 

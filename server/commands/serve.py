@@ -44,6 +44,8 @@ def refuse_what_is_missing(config: Config) -> None:
     """
     if config.backend not in ("auto", *BACKENDS):
         raise ConfigError(f"no backend '{config.backend}'; there are: auto, {', '.join(BACKENDS)}")
+    if not all(key.isascii() for key in (config.admin_key, *config.api_keys)):
+        raise ConfigError("keys must be plain ASCII: clients do not agree on how to send anything else")
     if config.workers > 1:
         raise ConfigError("workers = more than 1 is not available in this version; instances use every core already")
 

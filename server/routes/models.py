@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from server.catalogue_entry import ModelEntry, entry_of
+from server.errors import InvalidRequestError
 from server.routes import Routes
 from server.routes.predict_openapi import ERROR_FORM
 from server.service import Service
@@ -25,9 +26,22 @@ REFUSED = {
 }
 
 
+async def refuse_odd_queries(request: Request) -> None:
+    """A misspelt ``version`` must not become "all versions".
+
+    Raises:
+        InvalidRequestError: a parameter that is not known, or comes twice.
+    """
+    for name, _ in request.query_params.multi_items():
+        if name != "version":
+            raise InvalidRequestError(f"no parameter {name[:80]!r}; known: version")
+    if len(request.query_params.getlist("version")) > 1:
+        raise InvalidRequestError("version is given twice")
+
+
 def routes(service: Service) -> Routes:
     """The catalogue calls."""
-    router = APIRouter(prefix="/v1/models", tags=["models"])
+    router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(refuse_odd_queries)])
     catalogue = service.catalogue
 
     async def may_administer(request: Request) -> None:

@@ -49,6 +49,7 @@ def test_flags_that_other_tools_rely_on_keep_their_names(capsys: pytest.CaptureF
         (["--port", "seventy"], "port = 'seventy'"),
         (["--device", "tpu"], "--device"),
         (["--workers", "2"], "workers"),
+        (["--api-key", "clé"], "plain ASCII"),
         (["--backend", "bogus"], "no backend 'bogus'; there are: auto, onnxruntime"),
         (["--config", "/nowhere/quickeye.toml"], "cannot read /nowhere/quickeye.toml"),
         (["surplus"], "surplus"),
