@@ -63,11 +63,6 @@ class Service:
         if not self.ready.is_set():
             raise NotReadyError("the models are being loaded and checked; try again in a second")
 
-    @property
-    def is_ready(self) -> bool:
-        """Loaded, checked, warm and not draining."""
-        return self.ready.is_set() and self.failure is None and not self.draining
-
     async def drain(self, timeout_s: float) -> int:
         """Refuse new work, wait for what was admitted; returns how many pictures were left unanswered."""
         self.draining = True

@@ -8,14 +8,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_zoo.check import CheckVerdict
 from model_zoo.errors import UndecodableImageError
 from server.backends.errors import BackendError
 from server.errors import InternalError
 from server.in_process import InProcess
 from server.job import JobOptions
 from server.served_model import LoadedModel
-from tests.server.mean_colour import expected_logits, write_mean_colour
+from tests.server.gated_backend import loaded_with
+from tests.server.mean_colour import expected_logits
 
 
 class WatchedBackend:
@@ -51,14 +51,7 @@ def backends() -> list[WatchedBackend]:
 
 @pytest.fixture
 def loaded(tmp_path: Path, backends: list[WatchedBackend]) -> LoadedModel:
-    return LoadedModel(
-        bundle=write_mean_colour(tmp_path),
-        backends=tuple(backends),
-        verdict=CheckVerdict(True, 0.0, ""),
-        refused=(),
-        threads=1,
-        max_batch_size=1,
-    )
+    return loaded_with(tmp_path, backends, max_batch_size=1)
 
 
 def png(colour: tuple[int, int, int]) -> bytes:

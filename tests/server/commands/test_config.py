@@ -8,15 +8,7 @@ import pytest
 
 from server.commands.config import main
 from server.config import Config
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    try:
-        code = main(list(arguments))
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    caught = capsys.readouterr()
-    return code, caught.out, caught.err
+from tests.server.commands.called import called
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +24,8 @@ def test_json_has_every_setting_and_its_source(
     file = tmp_path / "quickeye.toml"
     file.write_text('max_batch_size = 3\nhost = "10.0.0.1"\n')
     monkeypatch.setenv("QUICKEYE_HOST", "10.0.0.2")
-    code, out, err = run(
-        capsys, "show", "--json", "--config", str(file), "--port", "9000", "--model", "a", "--model", "b/2"
+    code, out, err = called(
+        main, capsys, "show", "--json", "--config", str(file), "--port", "9000", "--model", "a", "--model", "b/2"
     )
     assert (code, err) == (0, "")
     shown = json.loads(out)
@@ -51,11 +43,11 @@ def test_the_file_may_be_named_by_the_environment(
     file = tmp_path / "quickeye.toml"
     file.write_text("port = 8123\n")
     monkeypatch.setenv("QUICKEYE_CONFIG", str(file))
-    assert json.loads(run(capsys, "show", "--json")[1])["port"] == {"value": 8123, "source": f"file {file}"}
+    assert json.loads(called(main, capsys, "show", "--json")[1])["port"] == {"value": 8123, "source": f"file {file}"}
 
 
 def test_the_table_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "show", "--no-access-log")
+    code, out, _ = called(main, capsys, "show", "--no-access-log")
     lines = out.splitlines()
     assert code == 0
     for each in fields(Config):
@@ -70,7 +62,7 @@ def test_secrets_are_never_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: list[str]
 ) -> None:
     monkeypatch.setenv("QUICKEYE_API_KEYS", "swordfish,mellon")
-    code, out, err = run(capsys, "show", *form, "--admin-key", "sesame")
+    code, out, err = called(main, capsys, "show", *form, "--admin-key", "sesame")
     assert code == 0
     for secret in ("swordfish", "mellon", "sesame"):
         assert secret not in out + err
@@ -90,7 +82,7 @@ def test_secrets_are_never_shown(
 def test_a_bad_command_line_is_exit_code_2(
     capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
-    code, out, err = run(capsys, *arguments)
+    code, out, err = called(main, capsys, *arguments)
     assert (code, out) == (2, "")
     assert words in err
 
@@ -99,6 +91,6 @@ def test_a_misspelt_variable_is_exit_code_2(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUICKEYE_PROT", "1")
-    code, out, err = run(capsys, "show", "--json")
+    code, out, err = called(main, capsys, "show", "--json")
     assert (code, out) == (2, "")
     assert "QUICKEYE_PROT" in err

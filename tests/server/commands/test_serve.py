@@ -9,15 +9,7 @@ import server.commands.serve as serve_command
 from server.commands.config_flags import flag_of
 from server.commands.serve import main, welcome
 from server.config import Config
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    try:
-        code = main(list(arguments))
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    caught = capsys.readouterr()
-    return code, caught.out, caught.err
+from tests.server.commands.called import called
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +19,7 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_help_has_every_setting_with_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "--help")
+    code, out, _ = called(main, capsys, "--help")
     assert code == 0
     words = " ".join(out.split())
     for each in fields(Config):
@@ -39,7 +31,7 @@ def test_help_has_every_setting_with_its_meaning(capsys: pytest.CaptureFixture[s
     "flag", ["--store", "--model", "--host", "--port", "--device", "--backend", "--workers", "--config"]
 )
 def test_flags_that_other_tools_rely_on_keep_their_names(capsys: pytest.CaptureFixture[str], flag: str) -> None:
-    assert f"  {flag} " in run(capsys, "--help")[1]
+    assert f"  {flag} " in called(main, capsys, "--help")[1]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +50,7 @@ def test_flags_that_other_tools_rely_on_keep_their_names(capsys: pytest.CaptureF
 def test_a_bad_command_line_is_exit_code_2(
     capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
-    code, out, err = run(capsys, *arguments)
+    code, out, err = called(main, capsys, *arguments)
     assert (code, out) == (2, "")
     assert words in err
     assert "Traceback" not in err
@@ -68,7 +60,7 @@ def test_a_taken_port_is_exit_code_1(capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setattr(serve_command, "set_up_logs", lambda log_format, level: None)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        code, out, err = run(capsys, "--port", port)
+        code, out, err = called(main, capsys, "--port", port)
     assert (code, out) == (1, "")
     assert f"cannot listen on 127.0.0.1:{port}" in err
 
