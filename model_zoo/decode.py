@@ -111,8 +111,8 @@ def turn_upright(array: Pixels, orientation: int) -> Pixels:
 
 def to_array(image: Image.Image) -> Pixels:
     """An RGB image as (H, W, 3), an L image as (H, W, 1)."""
-    array = np.asarray(image)
-    return array[:, :, None] if array.ndim == 2 else array
+    width, height = image.size
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, len(image.getbands()))
 
 
 def _decode_jpeg(data: bytes | memoryview, header: Header, colour: Colour, min_side: int) -> Pixels | None:

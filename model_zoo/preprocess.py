@@ -24,6 +24,7 @@ Without antialiasing the two agree exactly. Pillow's resize releases the GIL.
 import math
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ from model_zoo.spec import InputSpec, Resize
 
 KEEP = 2.0
 REDUCING_GAP = 3.0
+CACHED_SIZES = 1024  # pictures tend to come in the sizes of a few cameras: where they land is worked out once
 WHOLE_RESIZE_PX = 16_000_000  # a longer strip than this, once resized, is computed inside the crop only
 
 _FILTERS = {
@@ -109,59 +111,98 @@ def prepare(
         ValueError: the spec gives no fixed size.
     """
     started_s = time.perf_counter()
-    upright = place(*header.upright_size, spec)
-    keep = _side_to_keep(upright) if _is_antialiased(spec.resize) else None
+    upright, keep = _placed(header.upright_size, spec)
     stored = decode_stored(data, header, spec.colour, keep)
     decoded_s = time.perf_counter()
-    result = _to_input(stored, header, upright, spec.resize)
+    result = _to_input(stored, header, upright, spec)
     if times is not None:
         times.decode_s = decoded_s - started_s
         times.preprocess_s = time.perf_counter() - decoded_s
     return result
 
 
-def _to_input(stored: Pixels | Image.Image, header: Header, upright: Placement, resize: Resize) -> Pixels:
+def _to_input(stored: Pixels | Image.Image, header: Header, upright: Placement, spec: InputSpec) -> Pixels:
     orientation = pending_orientation(header)
-    if _is_antialiased(resize):
-        window = _resize_stored(stored, header, upright.before_turning(orientation), resize)
-        return _pad(turn_upright(window, orientation), upright)
+    if _is_antialiased(spec.resize):
+        scale = 8 if isinstance(stored, Image.Image) else jpeg_scale(stored, header) or 8
+        cut = _cut(header.upright_size, orientation, scale, isinstance(stored, Image.Image), spec)
+        window = cut.resized(stored)
+        if orientation != 1:
+            window = turn_upright(window, orientation)
+        return window if cut.fills_input else _pad(window, upright)
     array = upright_view(stored if isinstance(stored, np.ndarray) else to_array(stored), orientation)
-    return _pad(resample(array, upright.x, upright.y, resize.filter), upright)
+    return _pad(resample(array, upright.x, upright.y, spec.resize.filter), upright)
 
 
 def _is_antialiased(resize: Resize) -> bool:
     return resize.antialias and resize.filter != "nearest"
 
 
-def _side_to_keep(placement: Placement) -> int | None:
-    """The shorter side, in px, under which a scaled decode would be too coarse."""
-    x, y = placement.x, placement.y
+@lru_cache(CACHED_SIZES)
+def _placed(upright_size: tuple[int, int], spec: InputSpec) -> tuple[Placement, int | None]:
+    """Where an upright picture lands, and the shorter side, in px, under which a scaled decode would be too coarse."""
+    upright = place(*upright_size, spec)
+    if not _is_antialiased(spec.resize):
+        return upright, None
+    x, y = upright.x, upright.y
     ratio = KEEP * max(x.scaled / x.source, y.scaled / y.source)
-    return math.ceil(ratio * min(x.source, y.source)) if ratio <= 0.5 else None
+    return upright, math.ceil(ratio * min(x.source, y.source)) if ratio <= 0.5 else None
 
 
-def _resize_stored(stored: Pixels | Image.Image, header: Header, placement: Placement, resize: Resize) -> Pixels:
-    """The visible part of the window, computed from only what the filter can reach.
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """How stored pixels become the visible part of the window: only what the filter can reach is touched.
 
     Cutting that out first also brings Pillow's result closer to the whole
     picture's: from 13 on it chooses the order of its two passes by their sizes.
-    A picture that is averaged first anyway is not copied for that.
+
+    Attributes:
+        area: left, top, right, bottom of what is cut out, in stored px; None: nothing is cut off.
+        box: what of that becomes ``size``, in the same order.
+        size: width and height of the result.
+        fills_input: whether that is the model's whole input, once it is upright.
     """
-    x, y = placement.x, placement.y
-    if isinstance(stored, Image.Image):
-        scale, (width, height) = 1.0, stored.size
-        if max(x.source / x.scaled, y.source / y.scaled) >= 2 * REDUCING_GAP:
-            return _resize_box(stored, x, y, x.box + y.box, resize)
-    else:
-        scale, (height, width) = (jpeg_scale(stored, header) or 8) / 8, stored.shape[:2]
+
+    area: tuple[int, int, int, int] | None
+    box: tuple[float, float, float, float]
+    size: tuple[int, int]
+    filter: Image.Resampling
+    fills_input: bool
+
+    def resized(self, stored: Pixels | Image.Image) -> Pixels:
+        """(height, width, C) of ``size``."""
+        if isinstance(stored, Image.Image):
+            image = stored.crop(self.area) if self.area else stored
+        elif self.area:
+            left, top, right, bottom = self.area
+            image = _to_image(stored[top:bottom, left:right])
+        else:
+            image = _to_image(stored)
+        return to_array(image.resize(self.size, self.filter, self.box, REDUCING_GAP))
+
+
+@lru_cache(CACHED_SIZES)
+def _cut(upright_size: tuple[int, int], orientation: int, eighths: int, is_image: bool, spec: InputSpec) -> _Cut:
+    """Of a picture decoded at ``eighths`` eighths of its stored size, with ``orientation`` still to be applied."""
+    placement = place(*upright_size, spec).before_turning(orientation)
+    x, y, resize = placement.x, placement.y, spec.resize
+    scale = eighths / 8
+    width, height = -(-x.source * eighths // 8), -(-y.source * eighths // 8)
     x0, x1, y0, y1 = (edge * scale for edge in x.box + y.box)
-    left, right = _reached(x0, x1, x, resize, width)
-    top, bottom = _reached(y0, y1, y, resize, height)
-    if isinstance(stored, Image.Image):
-        image = stored.crop((left, top, right, bottom))
+    # A picture that is averaged first anyway is not copied for cutting.
+    if is_image and max(x.source / x.scaled, y.source / y.scaled) >= 2 * REDUCING_GAP:
+        left, right, top, bottom = 0, width, 0, height
     else:
-        image = _to_image(stored[top:bottom, left:right])
-    return _resize_box(image, x, y, (x0 - left, x1 - left, y0 - top, y1 - top), resize)
+        left, right = _reached(x0, x1, x, resize, width)
+        top, bottom = _reached(y0, y1, y, resize, height)
+    whole = (left, top, right, bottom) == (0, 0, width, height)
+    return _Cut(
+        None if whole else (left, top, right, bottom),
+        (x0 - left, y0 - top, min(x1, right) - left, min(y1, bottom) - top),
+        (x.high - x.low, y.high - y.low),
+        _FILTERS[resize.filter],
+        placement.fills_input,
+    )
 
 
 def _reached(low: float, high: float, axis: Axis, resize: Resize, size: int) -> tuple[int, int]:
@@ -182,7 +223,8 @@ def _resize_box(image: Image.Image, x: Axis, y: Axis, box: tuple[float, ...], re
 
 
 def _to_image(array: Pixels) -> Image.Image:
-    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    height, width, channels = array.shape
+    return Image.frombytes("L" if channels == 1 else "RGB", (width, height), np.ascontiguousarray(array).data)
 
 
 def _pad(window: Pixels, placement: Placement) -> Pixels:

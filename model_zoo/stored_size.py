@@ -28,6 +28,7 @@ MAX_JPEG_SCANS = 128  # encoders write about ten
 
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SEQUENTIAL = frozenset({0xC0, 0xC1})
+_SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 _TIFF_WIDTH, _TIFF_HEIGHT, _DNG_VERSION = 0x0100, 0x0101, 0xC612
@@ -42,8 +43,12 @@ def jpeg_size(data: Data) -> StoredSize:
     frame = 0
     exif: Data | None = None
     position = 2
+    last_segment = len(data) - _SEGMENT.size
     for _ in range(MAX_STEPS):
-        lead, marker = struct.unpack_from("BB", data, position)
+        if position <= last_segment:
+            lead, marker, length = _SEGMENT.unpack_from(data, position)
+        else:
+            (lead, marker), length = struct.unpack_from("BB", data, position), None
         if lead != 0xFF:
             position = _next_marker(data, position)
         elif marker == 0xFF:
@@ -52,8 +57,9 @@ def jpeg_size(data: Data) -> StoredSize:
             position += 2
         elif marker in (0xD9, 0xDA):
             break
+        elif length is None:
+            raise _lost("JPEG", "it ends within a segment")
         else:
-            (length,) = struct.unpack_from(">H", data, position + 2)
             if marker in _JPEG_FRAMES:
                 frame = frame or position
             elif marker == 0xE1 and exif is None and data[position + 4 : position + 10] == b"Exif\x00\x00":

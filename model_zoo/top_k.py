@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from model_zoo.spec import Activation
 
+SORTED_WHOLE = 256  # below this many classes a sort costs less than finding the k best first
+
 
 def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
     """Apply what the graph left out; neither softmax nor sigmoid overflows.
@@ -20,8 +22,8 @@ def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.
         small = np.exp(-np.abs(logits))
         scores: NDArray[np.float32] = np.where(logits >= 0, np.float32(1), small) / (1 + small)
     else:
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        scores = powers / powers.sum(axis=1, keepdims=True)
+        powers: NDArray[np.float32] = np.exp(logits - np.maximum.reduce(logits, axis=1, keepdims=True))
+        scores = np.divide(powers, np.add.reduce(powers, axis=1, keepdims=True), dtype=np.float32)
     return scores.astype(np.float32, copy=False)
 
 
@@ -41,9 +43,12 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArr
     k = min(k, scores.shape[0])
     if k == 0:
         return np.empty(0, np.int64), np.empty(0, np.float32)
-    ranked = np.where(np.isnan(scores), -np.inf, scores)
-    smallest = np.partition(ranked, -k)[-k]
-    candidates = np.flatnonzero(ranked >= smallest)
-    order = np.argsort(-ranked[candidates], kind="stable")[:k]
-    indices = candidates[order].astype(np.int64, copy=False)
+    downwards = -scores  # sorts best first; NaN goes last
+    if scores.shape[0] > SORTED_WHOLE:
+        worst = np.partition(downwards, k - 1)[k - 1]
+        candidates = np.flatnonzero(downwards <= worst)
+        if candidates.shape[0] >= k:  # fewer only where NaN are among the k best
+            indices = candidates[downwards[candidates].argsort(kind="stable")[:k]]
+            return indices, scores[indices]
+    indices = downwards.argsort(kind="stable")[:k]
     return indices, scores[indices]

@@ -7,7 +7,7 @@ a deadline; a raw picture that came in one piece is never copied.
 
 import asyncio
 import base64
-import binascii
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -16,6 +16,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 
 from model_zoo.errors import UndecodableImageError
 from server.errors import AbandonedError, BodyTimeoutError, BodyTooLargeError, InvalidRequestError, OverloadedError
+from server.peer import Peer
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -47,7 +48,12 @@ class Inflow:
 
 
 async def read_body(
-    receive: Receive, declared: bytes | None, max_bytes: int, timeout_s: float, inflow: Inflow
+    receive: Receive,
+    declared: bytes | None,
+    max_bytes: int,
+    timeout_s: float,
+    inflow: Inflow,
+    peer: Peer | None = None,
 ) -> bytes:
     """Read the whole body.
 
@@ -56,11 +62,14 @@ async def read_body(
         max_bytes: more is refused, before it is read where it was declared.
         timeout_s: for all of it.
         inflow: bounds what all callers together have sent so far.
+        peer: asked first whether all of it is here already.
     Raises:
         BodyTooLargeError, BodyTimeoutError, AbandonedError, OverloadedError.
     """
     if declared is not None and declared.isdigit() and int(declared) > max_bytes:
         raise BodyTooLargeError(f"the body has {int(declared):,} bytes, at most {max_bytes:,} are taken")
+    if peer is not None and (whole := peer.whole_body()) is not None:
+        return _within(whole, max_bytes)
     message = await _first_message(receive, timeout_s)
     first: bytes = message.get("body", b"")
     if not message.get("more_body", False):
@@ -173,10 +182,13 @@ def _from_json(body: bytes, max_images: int) -> list[Picture]:
 
 
 def _from_base64(text: str) -> Picture:
-    """Standard base64; a ``data:`` address, as browsers make them, is taken too."""
+    """Standard base64, in lines or not; a ``data:`` address, as browsers make them, is taken too."""
     if text.startswith("data:"):
         text = text.partition(",")[2]
-    try:
+    with contextlib.suppress(ValueError):  # the usual case: no white space, and no copy to remove it
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return UndecodableImageError("this image is not valid base64")
+    try:
+        return base64.b64decode(text.encode("ascii").translate(None, b" \t\r\n\f\v"), validate=True)
+    except ValueError:
+        url_safe = "; it looks like base64url: use + and / for - and _" if "-" in text or "_" in text else ""
+        return UndecodableImageError(f"this image is not valid base64{url_safe}")

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from server.errors import Refusal
+from server.peer import PEER, Peer
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -51,24 +52,22 @@ class Exchange:
     send: Send
     request_id: str
     started_s: float
+    peer: Peer | None = None
     record: dict[str, object] = field(default_factory=dict)
     status: int = 0
 
     async def reply(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
         """Send a whole JSON response."""
         self.status = status
-        await self.send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [
-                    (b"content-type", b"application/json"),
-                    (b"content-length", str(len(body)).encode()),
-                    (b"x-request-id", self.request_id.encode()),
-                    *headers,
-                ],
-            }
-        )
+        lines = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", self.request_id.encode()),
+            *headers,
+        ]
+        if status == 200 and self.peer is not None and self.peer.respond(lines, body):
+            return
+        await self.send({"type": "http.response.start", "status": status, "headers": lines})
         await self.send({"type": "http.response.body", "body": body})
 
     async def refuse(self, refusal: Refusal, *extra: tuple[bytes, bytes], **beside: object) -> None:
@@ -89,7 +88,7 @@ class Exchange:
             "method": self.method,
             "path": self.path[:MAX_LOGGED_PATH],
             "status": self.status,
-            "total_ms": round((time.monotonic() - self.started_s) * 1e3, 2),
+            "total_ms": int((time.monotonic() - self.started_s) * 1e5 + 0.5) / 1e2,
             **self.record,
         }
 
@@ -118,4 +117,5 @@ def open_exchange(scope: Scope, receive: Receive, send: Send, ids: RequestIds) -
         send=send,
         request_id=ids.of(headers.get(b"x-request-id")),
         started_s=time.monotonic(),
+        peer=scope["extensions"].get(PEER) if "extensions" in scope else None,
     )

@@ -8,6 +8,8 @@ A client may offer to go on in HTTP/2 (``Upgrade: h2c``, as Java's and curl's do
 offer may be ignored, but the parser would stop at it and lose the body: it is renamed
 before the parser sees it.
 
+A request of HTTP/1.1 that names no host, or several, is none (RFC 9112, section 3.2).
+
 A body that nobody reads, of a call that was refused or takes none, is thrown away as it
 comes, for ``LINGER_S`` and ``MAX_LINGER_BYTES`` at most; then the connection ends.
 
@@ -18,41 +20,66 @@ read of the socket gave, at most 256 KiB) and ``HEAD_TIMEOUT_S``.
 
 import asyncio
 import re
-from typing import Any
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from server.peer import PEER
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 30.0
 LINGER_S = 5.0
 MAX_LINGER_BYTES = 2**20
+MAX_GATHERED_BYTES = 64 * 1024
 
 _HTTP_2_OFFER = re.compile(rb"\r\nupgrade:(?=[ \t]*h2c)", re.IGNORECASE)
 
 
 class GatheringTransport(asyncio.Transport):
-    """A transport that gathers what is written within one turn of the loop."""
+    """A transport that gathers what is written within one turn of the loop.
+
+    ``abort_after_s``: when it is closed, how long what is written may take to leave; None: as long as it likes.
+    ``protocol``: who took the connection over, if somebody did.
+    """
+
+    abort_after_s: float | None = None
+    protocol: asyncio.BaseProtocol | None = None
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._transport = transport
         self._loop = loop
         self._waiting: list[Any] = []
+        self._gathered = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send at the end of this turn."""
+        """Send at the end of this turn, or now when it is much."""
         if not self._waiting:
             self._loop.call_soon(self._flush)
         self._waiting.append(data)
+        self._gathered += len(data)
+        if self._gathered > MAX_GATHERED_BYTES:  # whoever writes on and on must be told when nobody reads
+            self._flush()
 
     def close(self) -> None:
         """Send what waits, then close."""
         self._flush()
         self._transport.close()
+        if self.abort_after_s is not None:
+            self._loop.call_later(self.abort_after_s, self._transport.abort)
+
+    def write_eof(self) -> None:
+        """Send what waits, then say that nothing more will come."""
+        self._flush()
+        if not self._transport.is_closing():
+            self._transport.write_eof()
 
     def abort(self) -> None:
         """Close at once; what waits is lost."""
-        self._waiting.clear()
+        self._waiting, self._gathered = [], 0
         self._transport.abort()
 
     def is_closing(self) -> bool:
@@ -67,9 +94,14 @@ class GatheringTransport(asyncio.Transport):
         """Take the client's bytes again."""
         self._transport.resume_reading()
 
+    def get_write_buffer_size(self) -> int:
+        """Bytes that wait to be sent."""
+        return self._gathered + self._transport.get_write_buffer_size()
+
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Hand the connection to another protocol, as WebSocket upgrades do."""
         self._flush()
+        self.protocol = protocol
         self._transport.set_protocol(protocol)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 (as asyncio has it)
@@ -77,7 +109,7 @@ class GatheringTransport(asyncio.Transport):
         return self._transport.get_extra_info(name, default)
 
     def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._gathered = self._waiting, [], 0
         if self._transport.is_closing():  # the client left within this turn; uvloop refuses to write to it
             return
         if len(waiting) == 1:
@@ -86,15 +118,63 @@ class GatheringTransport(asyncio.Transport):
             self._transport.write(b"".join(waiting))
 
 
+class _CyclePeer:
+    """The ``Peer`` of one request of uvicorn's."""
+
+    __slots__ = ("_cycle", "_on_left")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._on_left: Callable[[], None] | None = None
+
+    def watch(self, on_left: Callable[[], None]) -> None:
+        self._on_left = on_left
+        if self._cycle.disconnected:
+            self.has_left()
+
+    def whole_body(self) -> bytes | None:
+        cycle = self._cycle
+        if cycle.more_body or cycle.disconnected or not cycle.message_event.is_set():
+            return None
+        cycle.message_event.clear()  # as ``receive`` does: the next thing to hear of is that the client left
+        body, cycle.body = bytes(cycle.body), bytearray()
+        return body
+
+    def respond(self, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        cycle = self._cycle
+        if cycle.disconnected or cycle.response_started or not cycle.keep_alive:
+            return False
+        if cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
+            return False
+        lines = [STATUS_LINE[200]]
+        for name, value in (*cycle.default_headers, *headers):
+            lines += (name, b": ", value, b"\r\n")
+        lines += (b"\r\n", body)
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(b"".join(lines))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
+
+    def has_left(self) -> None:
+        """The connection is lost."""
+        if self._on_left is not None and not self._cycle.response_complete:
+            self._on_left()
+
+
 class HttpProtocol(HttpToolsProtocol):
     """What ``serving.py`` gives to uvicorn."""
 
     max_head_bytes = MAX_HEAD_BYTES
     head_timeout_s = HEAD_TIMEOUT_S
+    _complaint: str | None = None
+    _upgraded = False
+    _piece = b""
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
     _linger_timer: asyncio.TimerHandle | None = None
     _linger_bytes = 0
+    _peer: _CyclePeer | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected; its first request is expected soon."""
@@ -106,6 +186,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_is_whole()
         self._stop_lingering()
         super().connection_lost(exc)
+        if self._peer is not None:
+            self._peer.has_left()
 
     def data_received(self, data: bytes) -> None:
         """Some of a request came; what is not whole yet is watched."""
@@ -118,7 +200,11 @@ class HttpProtocol(HttpToolsProtocol):
             head, end, rest = data.partition(b"\r\n\r\n")
             data = _HTTP_2_OFFER.sub(b"\r\nx-ignored-upgrade:", head) + end + rest
         before = self.scope
+        self._piece = data
         super().data_received(data)
+        self._piece = b""
+        if self._upgraded:
+            return
         if self.cycle is not None and self.cycle.scope is self.scope:
             if self._head_timer is not None or self._head_bytes:
                 self._head_is_whole()
@@ -129,6 +215,44 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(self.head_timeout_s, self._head_is_late)
         if self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
             self.send_400_response(f"The request line and headers are longer than {self.max_head_bytes:,} bytes.")
+
+    def on_headers_complete(self) -> None:
+        """A request's head came; one of HTTP/1.1 says once which host it means (RFC 9112, section 3.2).
+
+        Its route gets a peer.
+        """
+        if self.parser.get_http_version() == "1.1" and sum(name == b"host" for name, _ in self.headers) != 1:
+            self._complaint = "An HTTP/1.1 request has a Host header, and only one."
+            raise ValueError(self._complaint)  # the parser stops here, and asks for a 400
+        before = self.cycle
+        super().on_headers_complete()
+        if self.cycle is not before:
+            self._peer = _CyclePeer(self.cycle)
+            self.scope["extensions"] = {PEER: self._peer}  # type: ignore[dict-item]
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, and say why where it is known."""
+        super().send_400_response(self._complaint or msg)
+
+    def _should_upgrade(self) -> bool:
+        """Whether this request is a WebSocket's handshake; what cannot be one is answered as any other."""
+        if self.scope["method"] != "GET" or self.parser.get_http_version() != "1.1":
+            return False
+        return super()._should_upgrade()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection to the WebSocket protocol; nothing of this one goes on."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.send_400_response("A handshake has to wait for the response to the request before it.")
+            return
+        self._head_is_whole()
+        self._stop_lingering()
+        self._upgraded = True
+        super().handle_websocket_upgrade()
+        where = sys.exc_info()[1]  # what uvicorn was told: where in its piece the head ended
+        rest = self._piece[where.args[0] :] if isinstance(where, httptools.HttpParserUpgrade) else b""
+        if rest and isinstance(self.transport, GatheringTransport):  # a client that did not wait for our answer
+            cast(asyncio.Protocol, self.transport.protocol).data_received(rest)
 
     def on_response_complete(self) -> None:
         """A response was made; what still comes of its request is of no use."""

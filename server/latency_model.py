@@ -7,6 +7,7 @@ already meets a model. Not thread-safe: the batcher owns it under its lock.
 """
 
 SMOOTHING = 0.1
+DRIFT = 0.01  # a learned time that moved by less does not change which batch size is efficient
 TOLERANCE = 0.05  # of the time per picture, given up for smaller batches
 HAND_OVER_S = 0.0003  # what a batch costs besides its own time: waking a thread, waking the event loop
 
@@ -17,11 +18,17 @@ class LatencyModel:
     def __init__(self, smoothing: float = SMOOTHING) -> None:
         self._smoothing = smoothing
         self._seconds: dict[int, float] = {}
+        self._judged: dict[int, float] = {}  # the times from which the sizes in ``_efficient`` were worked out
+        self._efficient: dict[int, int] = {}
 
     def observe(self, images: int, seconds: float) -> None:
         """A batch of ``images`` took ``seconds`` from the first decode to the last answer."""
         known = self._seconds.get(images)
-        self._seconds[images] = seconds if known is None else known + self._smoothing * (seconds - known)
+        learned = seconds if known is None else known + self._smoothing * (seconds - known)
+        self._seconds[images] = learned
+        judged = self._judged.get(images)
+        if judged is None or abs(learned - judged) > DRIFT * judged:
+            self._efficient.clear()
 
     def predict(self, images: int) -> float:
         """Seconds for a batch of ``images``."""
@@ -46,6 +53,12 @@ class LatencyModel:
         most CPUs, waiting for seven others gains nothing: this says 1. Where
         t(n) is flat, as on GPUs, it says ``largest``.
         """
+        if largest not in self._efficient:
+            self._judged = dict(self._seconds)
+            self._efficient[largest] = self._judge(largest)
+        return self._efficient[largest]
+
+    def _judge(self, largest: int) -> int:
         sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size < largest] + [largest]
         each = [(self.predict(size) + HAND_OVER_S) / size for size in sizes]
         enough = min(each) * (1 + TOLERANCE)

@@ -18,7 +18,7 @@ def is_json(log_format: LogFormat) -> bool:
 
 def json_line(created_s: float, level: str, logger: str, message: str, fields: Fields) -> str:
     """One JSON object: time (seconds since 1970, UTC), level, logger, message, and the line's own fields."""
-    entry = {"time": round(created_s, 6), "level": level, "logger": logger, "message": message, **fields}
+    entry = {"time": int(created_s * 1e6) / 1e6, "level": level, "logger": logger, "message": message, **fields}
     return orjson.dumps(entry, default=str).decode()
 
 

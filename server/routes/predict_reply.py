@@ -1,5 +1,9 @@
 """The pieces of a prediction's reply."""
 
+import orjson
+
+from model_zoo.spec import InputSpec
+from server.class_activation import told
 from server.errors import Refusal
 from server.job import STAGES, Answer, StageTimes
 
@@ -9,12 +13,17 @@ StagesMs = dict[str, float]
 def stages_ms(times: StageTimes) -> StagesMs:
     """Milliseconds of each stage, to the microsecond."""
     return {
-        "queue": round(times.queue * 1e3, 3),
-        "decode": round(times.decode * 1e3, 3),
-        "preprocess": round(times.preprocess * 1e3, 3),
-        "infer": round(times.infer * 1e3, 3),
-        "postprocess": round(times.postprocess * 1e3, 3),
+        "queue": in_ms(times.queue),
+        "decode": in_ms(times.decode),
+        "preprocess": in_ms(times.preprocess),
+        "infer": in_ms(times.infer),
+        "postprocess": in_ms(times.postprocess),
     }
+
+
+def in_ms(seconds: float) -> float:
+    """Seconds ≥ 0 in milliseconds, to the microsecond; ``round`` takes eight times as long."""
+    return int(seconds * 1e6 + 0.5) / 1e3
 
 
 def slowest_of(stages: list[StagesMs]) -> StagesMs:
@@ -25,13 +34,14 @@ def slowest_of(stages: list[StagesMs]) -> StagesMs:
 
 
 def server_timing(stages: StagesMs) -> bytes:
-    """The Server-Timing header."""
-    return ", ".join([f"{stage};dur={value}" for stage, value in stages.items()]).encode()
+    """The Server-Timing header: ``queue;dur=0.4, decode;dur=0.9, …``, made from the same stages as JSON."""
+    header: bytes = orjson.dumps(stages)[2:-1].replace(b'":', b";dur=").replace(b',"', b", ")
+    return header
 
 
-def answered_result(answer: Answer, timing_ms: StagesMs) -> dict[str, object]:
-    """One entry of ``results``."""
-    return {
+def answered_result(answer: Answer, timing_ms: StagesMs, spec: InputSpec) -> dict[str, object]:
+    """One entry of ``results``; ``spec`` is the model's input, for where a map lies on the picture."""
+    result: dict[str, object] = {
         "predictions": [{"index": one.index, "label": one.label, "score": one.score} for one in answer.predictions],
         "width": answer.width,
         "height": answer.height,
@@ -39,6 +49,9 @@ def answered_result(answer: Answer, timing_ms: StagesMs) -> dict[str, object]:
         "timing_ms": timing_ms,
         "batch_size": answer.batch_size,
     }
+    if answer.class_activation is not None:
+        result["class_activation"] = told(answer, spec, as_text=True)
+    return result
 
 
 def failed_result(refusal: Refusal | None) -> dict[str, object]:

@@ -62,6 +62,44 @@ def test_a_data_address_is_taken_as_browsers_make_it() -> None:
     assert pictures_in(json_of(text), b"application/json", 1) == [b"png"]
 
 
+@pytest.mark.parametrize("break_", ["\n", "\r\n", " ", "\t", "\n\n "])
+@given(data=st.binary(max_size=300))
+def test_base64_in_lines_is_taken_as_tools_print_it(break_: str, data: bytes) -> None:
+    lines = break_.join(base64.encodebytes(data).decode().splitlines()) + break_
+    assert pictures_in(json_of(lines), b"application/json", 1) == [data]
+    assert pictures_in(json_of("data:image/png;base64," + lines), b"application/json", 1) == [data]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "YWJj\u00a0",
+        "YWJj\u2028",
+        "YW\x00Jj",
+        "YWJj\x1c",
+        "YW.Jj",
+        "YQ",
+        "YQ=",
+        "YQ==YQ==",
+        "YQ==\nYQ==",
+        "=",
+        "YW J",
+        "é",
+    ],
+)
+def test_nothing_else_passes_for_base64(text: str) -> None:
+    (found,) = pictures_in(json_of(text), b"application/json", 1)
+    assert isinstance(found, UndecodableImageError)
+    assert str(found) == "this image is not valid base64"
+
+
+@pytest.mark.parametrize("text", ["-_-_", "ab-_\n", "YWJ-"])
+def test_base64url_is_refused_by_its_name(text: str) -> None:
+    (found,) = pictures_in(json_of(text), b"application/json", 1)
+    assert isinstance(found, UndecodableImageError)
+    assert "base64url" in str(found)
+
+
 def test_broken_base64_is_that_images_own_fault() -> None:
     good = base64.b64encode(b"fine").decode()
     first, second = pictures_in(json_of("***", good), b"application/json", 2)

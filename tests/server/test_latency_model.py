@@ -69,3 +69,18 @@ def test_the_efficient_size_is_the_smallest_that_costs_each_picture_least(
 
 def test_with_nothing_learned_batches_are_as_large_as_allowed() -> None:
     assert LatencyModel().efficient_size(6) == 6
+
+
+def test_the_efficient_size_follows_what_is_learned_later() -> None:
+    model = LatencyModel(smoothing=0.5)
+    model.observe(1, 0.010)
+    model.observe(8, 0.080)
+    assert model.efficient_size(8) == 1
+    for _ in range(40):  # a flat engine, learned step by step
+        model.observe(8, 0.010)
+        model.efficient_size(8)
+    assert model.efficient_size(8) == 8
+    for _ in range(40):
+        model.observe(8, 0.080)
+        model.efficient_size(8)
+    assert model.efficient_size(8) == 1

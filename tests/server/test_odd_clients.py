@@ -65,6 +65,30 @@ def test_a_misspelt_version_is_refused_before_anything_is_removed(client: httpx.
     assert client.get("/v1/models/mean_colour").json()["versions_in_store"] == [1, 2]
 
 
+@pytest.mark.parametrize("hosts", ["", "Host: a\r\nHost: b\r\n", "Host: a\r\nhost: a\r\n"])
+@pytest.mark.parametrize("call", ["GET /healthz", "POST /v1/predict", "GET /nothing"])
+def test_http_1_1_names_its_host_once(server: Running, call: str, hosts: str) -> None:
+    request = f"{call} HTTP/1.1\r\n{hosts}Accept: */*\r\nContent-Length: 0\r\n\r\n"
+    reply = exchange(server.port, request.encode())
+    assert reply.startswith(b"HTTP/1.1 400 ")
+    assert reply.endswith(b"\r\n\r\nAn HTTP/1.1 request has a Host header, and only one.")
+    assert reply.count(b"HTTP/1.1 ") == 2, "one reply, and the connection ended"
+
+
+@pytest.mark.parametrize("request_", [b"GET /healthz HTTP/1.0\r\n\r\n", b"GET /healthz HTTP/1.0\r\nHost: a\r\n\r\n"])
+def test_http_1_0_needs_no_host(server: Running, request_: bytes) -> None:
+    assert exchange(server.port, request_).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_second_request_without_a_host_is_refused_as_well(server: Running) -> None:
+    first = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+        sock.sendall(first)
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+        sock.sendall(first.replace(b"Host: a\r\n", b""))
+        assert sock.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
 def test_open_admin_needs_a_host(server: Running) -> None:
     request = b"POST /v1/models/mean_colour/unload HTTP/1.1\r\nHost:\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     assert exchange(server.port, request).startswith(b"HTTP/1.1 403 ")
