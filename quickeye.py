@@ -1,6 +1,5 @@
 """The command line: a table of commands, each imported only when it is asked for."""
 
-import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -10,6 +9,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("server.commands.serve:main", "serve a store of bundles"),
     "config": ("server.commands.config:main", "show every setting, its value and where it came from"),
     "predict": ("server.commands.predict:main", "classify files or a folder, no server"),
+    "stream": ("server.commands.stream:main", "send a video file, folder or camera to a server, show results live"),
     "models": ("server.commands.models:main", "list, show, verify, build, import, remove, diff"),
     "benchmark": ("server.benchmark:main", "latency and throughput of a bundle on this machine"),
     "loadtest": ("server.loadtest:main", "load a server, report honest percentiles"),
@@ -19,7 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def usage() -> str:
     """The text of ``quickeye --help``."""
     lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
-    return "\n".join(["usage: quickeye COMMAND [OPTIONS]", "", *lines, "", "quickeye COMMAND --help tells more."])
+    more = "quickeye COMMAND --help tells more; quickeye --version says which this is."
+    return "\n".join(["usage: quickeye COMMAND [OPTIONS]", "", *lines, "", more])
 
 
 def run(words: list[str]) -> int:
@@ -27,6 +28,9 @@ def run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if words else 2
+    if words[0] in ("-V", "--version"):
+        print("quickeye", import_module("server.commands.version").installed_version())
+        return 0
     if words[0] not in COMMANDS:
         print(f"quickeye: no command '{words[0]}'\n\n{usage()}", file=sys.stderr)
         return 2
@@ -36,18 +40,9 @@ def run(words: list[str]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command line; also returns 130 (interrupted) and 141 (nobody reads the output)."""
-    try:
-        try:
-            return run(sys.argv[1:] if arguments is None else arguments)
-        finally:
-            sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's own last flush complains
-        return 141
+    """Run one command line; returns its exit code, and a word on stderr where it could not end well."""
+    ended: Callable[[Callable[[], int]], int] = import_module("server.commands.ending").ended
+    return ended(lambda: run(sys.argv[1:] if arguments is None else arguments))
 
 
 if __name__ == "__main__":

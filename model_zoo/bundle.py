@@ -42,9 +42,10 @@ from model_zoo.manifest import (
     Lineage,
     Manifest,
     parse_manifest,
+    refuse_bad_name,
 )
 from model_zoo.manifest_spec import manifest_of, spec_of
-from model_zoo.spec import ArchitectureRef, InputSpec, ModelSpec, OutputSpec, Precision, Task
+from model_zoo.spec import CLASS_ACTIVATION, ArchitectureRef, InputSpec, ModelSpec, OutputSpec, Precision, Task
 
 REQUIRED = ("model.onnx", "check.npz", "labels.txt", "CARD.md")
 TEMPORARY_PREFIX = ".writing-"
@@ -202,6 +203,8 @@ def agree(spec: ModelSpec, labels: tuple[str, ...], check: CheckSet) -> None:
     classes = check.outputs[names[0]].shape[1]
     if spec.task == "classification" and check.outputs[names[0]].shape != (len(check.pictures), len(labels)):
         raise BundleError(f"labels.txt has {len(labels)} names, the model {classes} classes")
+    if spec.offers_class_activation and check.outputs[CLASS_ACTIVATION].ndim != 3:
+        raise BundleError(f"check.npz must have maps (pictures, height, width) for the output {CLASS_ACTIVATION}")
 
 
 def write_bundle(store: Path, draft: BundleDraft) -> Bundle:
@@ -214,6 +217,7 @@ def write_bundle(store: Path, draft: BundleDraft) -> Bundle:
     """
     from model_zoo.onnx_safety import refuse_external_data
 
+    refuse_bad_name(draft.name)
     check_labels(draft.labels)
     refuse_external_data(draft.model)
     files = _files(draft)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from model_zoo.bundle import Bundle
 from model_zoo.errors import ImportRefusedError
+from model_zoo.manifest import refuse_bad_name
 from model_zoo.onnx_original import ImportOptions, given_normalisation, given_resize
 from model_zoo.spec import ArchitectureRef, InputSpec
 
@@ -25,10 +26,12 @@ def import_checkpoint(file: Path, *, architecture: str, name: str, store: Path, 
         architecture: an entry of ``ARCHITECTURES``, ``timm:NAME`` or ``torchvision:NAME``.
         options: mean, std, size and resize replace the architecture's usual ones where given.
     Raises:
+        BundleError: a name that can be none, or the store refuses the bundle.
         ImportRefusedError: torch is not installed, or options that do not fit.
         WeightsError: a pickled module, or weights that do not fit the architecture.
         UnknownArchitectureError: no such architecture.
     """
+    refuse_bad_name(name)
     if options.layout or options.output:
         raise ImportRefusedError("--layout and --output are for ONNX files; a checkpoint's are known")
     try:

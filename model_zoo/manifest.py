@@ -15,13 +15,24 @@ from typing import Annotated, Literal, NoReturn, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from model_zoo.errors import BundleError
-from model_zoo.spec import Activation, Colour, Crop, OutputKind, Precision, ResizeFilter, ResizeMode, Task
+from model_zoo.spec import (
+    CLASS_ACTIVATION,
+    Activation,
+    Colour,
+    Crop,
+    OutputKind,
+    Precision,
+    ResizeFilter,
+    ResizeMode,
+    Task,
+)
 
 SCHEMA: Literal[1] = 1
 MAX_MANIFEST_BYTES = 2**20
 MAX_BUNDLE_BYTES = 2 * 2**30
 MAX_SIDE_PX = 4096
 NAME_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,63}"
+NAME_IN_WORDS = "1 to 64 of a-z, 0-9, _ . and -, the first a letter or a digit"
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -174,12 +185,27 @@ class Manifest(_Part):
             raise ValueError("files must not list manifest.json")
         if self.task == "classification" and self.outputs[0].name != "logits":
             raise ValueError("the first output of a classifier must be called 'logits'")
+        if any((output.kind == CLASS_ACTIVATION) != (output.name == CLASS_ACTIVATION) for output in self.outputs):
+            raise ValueError(f"the output of kind {CLASS_ACTIVATION}, and no other, must be called so")
+        if self.outputs[0].kind == CLASS_ACTIVATION:
+            raise ValueError(f"{CLASS_ACTIVATION} can't be the first output")
         return self
 
     def to_json(self) -> bytes:
         """The bytes of ``manifest.json``."""
         content = self.model_dump(mode="json", by_alias=True)
         return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def refuse_bad_name(name: str) -> None:
+    """Say what a model may be called, before anything is made of it.
+
+    Raises:
+        BundleError: it may not be called that.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        shown = name if len(name) <= 40 else f"{name[:40]}…"
+        raise BundleError(f"{shown!r} can't be a model's name: a name is {NAME_IN_WORDS}")
 
 
 def _distinct(field: str, names: Iterable[str]) -> None:

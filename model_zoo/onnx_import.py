@@ -5,7 +5,8 @@ and logits are put around it (``graph_wrap.py``), and the result is measured:
 the original graph, fed by numpy with normalised pictures one at a time, and
 the wrapped one, fed with pixels one, three and four at a time, must agree.
 What does not agree is tried in a plainer form (the softmax left in, the batch
-left fixed), then refused. Nothing of the file is executed but its operators,
+left fixed), then refused. Where the graph has what it takes, it gets a
+class-activation map as a second output. Nothing of the file is executed but its operators,
 and no other file is opened.
 """
 
@@ -18,10 +19,11 @@ from pydantic import JsonValue
 from model_zoo.bundle import Bundle, BundleDraft
 from model_zoo.check import make_check
 from model_zoo.errors import ImportRefusedError
+from model_zoo.graph_class_activation import outputs_of
 from model_zoo.graph_tidy import set_metadata
 from model_zoo.graph_wrap import OUTPUT_NAME
-from model_zoo.manifest import Lineage, Pass
-from model_zoo.onnx_agreement import Wrapped, first_that_agrees, run_wrapped
+from model_zoo.manifest import Lineage, Pass, refuse_bad_name
+from model_zoo.onnx_agreement import Wrapped, first_that_agrees, run_wrapped, with_class_activation
 from model_zoo.onnx_original import ImportOptions, Original, given_resize, read_bytes, read_original
 from model_zoo.onnx_safety import RUNTIME_DOMAIN, nodes, parse_model
 from model_zoo.spec import Activation, InputSpec, OutputSpec, Resize
@@ -37,12 +39,13 @@ def import_onnx(file: Path | bytes, *, name: str, store: Path, options: ImportOp
         store: where to; must not be the shipped one.
     Raises:
         ImportRefusedError: the graph can't be served; the message says why and what to do.
-        BundleError: the file is not ONNX or not whole, or the store refuses the bundle.
+        BundleError: a name that can be none, a file that is not ONNX or not whole, or the store refuses the bundle.
     """
     options = options or ImportOptions()
+    refuse_bad_name(name)
     Store(store).refuse_if_read_only()
     original = read_original(read_bytes(file), options)
-    wrapped = first_that_agrees(original)
+    wrapped = with_class_activation(first_that_agrees(original), original)
     return Store(store).write(_draft(name, original, wrapped, options))
 
 
@@ -87,7 +90,7 @@ def _draft(name: str, original: Original, wrapped: Wrapped, options: ImportOptio
         graph_std=original.normalisation[1],
         max_batch=wrapped.batch,
     )
-    at_once = wrapped.batch or len(original.pictures)
+    outputs = outputs_of(wrapped.data, _output_spec(original, wrapped))
     only_here = any(node.domain == RUNTIME_DOMAIN for node in nodes(original.model))
     return BundleDraft(
         name=name,
@@ -96,13 +99,14 @@ def _draft(name: str, original: Original, wrapped: Wrapped, options: ImportOptio
         model=_with_facts(wrapped.data, labels, original.size),
         check=make_check(
             original.pictures,
-            lambda pictures: [run_wrapped(wrapped, pictures, at_once)],
+            lambda pictures: run_wrapped(wrapped, pictures),
+            names=[output.name for output in outputs],
             precision=original.precision,
         ),
         card=_card(name, original, options),
         licence=options.licence,
         source=options.source,
-        outputs=(_output_spec(original, wrapped),),
+        outputs=outputs,
         precision=original.precision,
         runs_on=("onnxruntime",) if only_here else ("onnxruntime", "openvino"),
         lineage=_lineage(original, wrapped),

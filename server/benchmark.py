@@ -76,15 +76,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command; 0: measured, 1: no engine runs the model or the measuring failed, 2: usage."""
-    parser = make_parser()
-    flags = parser.parse_args(arguments)
+    """Run the command; 0: measured, 1: no such model, no engine runs it or the measuring failed, 2: usage."""
+    flags = make_parser().parse_args(arguments)
     try:
         bundle = find_bundle(flags.model, flags.store)
         pictures, said = encoded_pictures(bundle, flags.images)
-    except (UnknownModelError, FileNotFoundError, ValueError) as error:
-        parser.error(str(error))
-    except (BundleError, OSError) as error:
+    except (UnknownModelError, BundleError, OSError, ValueError) as error:
         return _failed(str(error))
     try:
         question = _question(flags, bundle)

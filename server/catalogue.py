@@ -1,6 +1,8 @@
 """The models being served: by name and version, loaded and swapped without losing a job.
 
-A name resolves to its newest loaded version. Loading happens in a thread; the
+A name resolves to its newest loaded version. Where none is named the default model
+answers: the first that was loaded, by its name; no other takes its place when it is
+unloaded, for callers would get answers of another kind. Loading happens in a thread; the
 swap is one assignment on the event loop; the version that was replaced answers
 what it had admitted and is then closed.
 """
@@ -45,9 +47,7 @@ class Catalogue:
             UnknownModelError: nothing of that name or version is being served.
         """
         if name is None:
-            name = self._default
-        if name is None:
-            raise UnknownModelError("no model is being served")
+            name = self._default_name()
         versions = self._models.get(name)
         if not versions:
             served = ", ".join(sorted(self._models)) or "none"
@@ -58,6 +58,19 @@ class Catalogue:
             known = ", ".join(map(str, sorted(versions)))
             raise UnknownModelError(f"version {version} of '{name}' is not being served; served: {known}")
         return versions[version]
+
+    @property
+    def default(self) -> str | None:
+        """The model that answers where none is named; None while there is none."""
+        return self._default if self._default in self._models else None
+
+    def _default_name(self) -> str:
+        if not self._models or self._default is None:
+            raise UnknownModelError("no model is being served")
+        if self._default not in self._models:
+            served = ", ".join(sorted(self._models))
+            raise UnknownModelError(f"the default model, '{self._default}', was unloaded; name one: {served}")
+        return self._default
 
     def served(self) -> list[ServedModel]:
         """Every model that answers, by name and version."""
@@ -101,12 +114,13 @@ class Catalogue:
                 raise ModelUnavailableError(f"{name} cannot be served: {error}") from error
             model.load_s = time.monotonic() - started_s
             _log_loaded(model)
+            if not self._models:
+                self._default = name
             replaced = self._models.get(name, {})
             kept = {} if version is None else dict(replaced)
             gone = [old for number, old in replaced.items() if version is None or number == model.spec.version]
             kept[model.spec.version] = model
             self._models[name] = kept
-            self._default = self._default or name
             for old in gone:
                 self._retire(old)
             return model
@@ -125,8 +139,9 @@ class Catalogue:
             self._models[name] = kept
         else:
             del self._models[name]
-        if name not in self._models and self._default == name:
-            self._default = min(self._models, default=None)
+        log.info("%s version %s answers no more", name, ", ".join(str(model.spec.version) for model in gone))
+        if name == self._default and self.default is None:
+            log.warning("the default model, %s, is not served: calls must name a model", self._default)
         for model in gone:
             self._retire(model)
 
@@ -208,9 +223,11 @@ class Catalogue:
         spec = loaded.bundle.spec
         metrics = ModelMetrics(self._metrics, spec.name, len(loaded.bundle.labels))
         model = ServedModel(loaded, batch_limits(self._config, loaded.max_batch_size), metrics)
+        warming = asyncio.ensure_future(asyncio.to_thread(warm_up, model))
         try:
-            await asyncio.to_thread(warm_up, model)
+            await asyncio.shield(warming)
         except BaseException:
+            await asyncio.wait([warming])  # a thread can't be cancelled, and must not run what is closed
             await model.close()
             raise
         model.start()

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
+
+from server.setting_values import fitted, shown
 
 ENVIRONMENT_PREFIX = "QUICKEYE_"
 
@@ -36,7 +38,7 @@ class Config:
     models: tuple[str, ...] = setting(
         (), "names to serve, NAME or NAME/VERSION; empty: all of the store, newest versions"
     )
-    host: str = setting("127.0.0.1", "address to listen on; 0.0.0.0 for all")
+    host: Annotated[str, Field(min_length=1)] = setting("127.0.0.1", "address to listen on; 0.0.0.0 for all")
     port: Annotated[int, Field(ge=0, le=65_535)] = setting(8000, "port to listen on; 0 picks a free one")
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "where models run")
     backend: str = setting("auto", "engine that runs models; auto: the first that passes the bundle's check")
@@ -46,7 +48,7 @@ class Config:
     threads: Count = setting(0, "threads inside one instance; 0: planned from the cores")
     max_batch_size: Annotated[int, Field(ge=1, le=256)] = setting(8, "most images run together")
     max_queue_delay_ms: Milliseconds = setting(0.0, "how long a free instance waits for company; 0: never")
-    max_queue_images: Positive = setting(256, "most images waiting per model")
+    max_queue_images: Positive = setting(256, "most posted images waiting per model, and as many frames of streams")
     max_queue_bytes: Positive = setting(256 * 2**20, "most bytes waiting per model")
     max_queue_wait_ms: Milliseconds = setting(250.0, "refuse (429) what would wait longer than this, by prediction")
     starvation_ms: Annotated[float, Field(ge=1)] = setting(1000.0, "a priority that waited this long moves up one")
@@ -58,6 +60,18 @@ class Config:
     max_arriving_bytes: Positive = setting(512 * 2**20, "most bytes of all bodies that are still arriving")
     max_images_per_request: Positive = setting(64, "most images of one request")
     body_timeout_s: Seconds = setting(30.0, "how long a body may take to arrive")
+    max_stream_sessions: Positive = setting(128, "most streams open at once; one more is refused (429)")
+    max_stream_inflight: Positive = setting(4, "most unanswered frames of one stream with policy all")
+    max_frame_bytes: Positive = setting(8 * 2**20, "most bytes of one frame; a larger one ends its stream")
+    max_frame_age_ms: Annotated[float, Field(ge=1, le=86_400_000)] = setting(
+        1000.0, "with policy latest, a frame older than this gets no result"
+    )
+    stream_send_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = setting(
+        10.0, "a stream whose client reads nothing for this long is ended"
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        (), "pages of other sites that may open streams, such as https://shop.example; *: all"
+    )
     admin_key: str = setting(
         "", "key for load, unload and delete; empty: these are open on a loopback address, else closed"
     )
@@ -127,7 +141,7 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path
         else:
             sources[name] = "default"
             continue
-        values[name] = _checked(name, raw, hints[name], source)
+        values[name] = _checked(name, raw, hints[name], source, typed=source.startswith("file "))
         sources[name] = source
     return ResolvedConfig(Config(**values), sources)
 
@@ -139,13 +153,12 @@ def _words(text: str, hint: object) -> object:
     return text
 
 
-def _checked(name: str, raw: object, hint: Any, source: str) -> Any:  # noqa: ANN401
+def _checked(name: str, raw: object, hint: Any, source: str, *, typed: bool) -> Any:  # noqa: ANN401
     try:
-        return TypeAdapter(hint).validate_python(raw)
-    except ValidationError as error:
-        why = error.errors()[0]["msg"]
-        shown = "a secret" if name in SECRETS else repr(raw)
-        raise ConfigError(f"{name} = {shown} (from {source}): {why}") from None
+        return fitted(raw, hint, typed=typed)
+    except ValueError as error:
+        value = "a secret" if name in SECRETS else shown(raw)
+        raise ConfigError(f"{name} = {value} (from {source}): {error}") from None
 
 
 def _read_file(file: Path, known: set[str]) -> dict[str, Any]:
@@ -157,7 +170,9 @@ def _read_file(file: Path, known: set[str]) -> dict[str, Any]:
         raise ConfigError(f"{file} is not TOML: {error}") from None
     unknown = sorted(set(values) - known)
     if unknown:
-        raise ConfigError(f"{file} has no such setting: {', '.join(unknown)}; `quickeye config show` lists them all")
+        hint = "; settings stand in no [table]" if any(isinstance(values[name], dict) for name in unknown) else ""
+        lists = "`quickeye config show` lists them all"
+        raise ConfigError(f"{file} has no such setting: {', '.join(unknown)}; {lists}{hint}")
     return values
 
 

@@ -9,7 +9,12 @@ from typing import get_args, get_type_hints
 from server.config import Config, ResolvedConfig, resolve
 
 # Settings whose flag has another name than the setting.
-FLAG_NAMES = {"models": "model", "api_keys": "api-key", "backend_options": "backend-option"}
+FLAG_NAMES = {
+    "models": "model",
+    "api_keys": "api-key",
+    "backend_options": "backend-option",
+    "allowed_origins": "allowed-origin",
+}
 
 
 def flag_of(name: str) -> str:

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_zoo.bundle import Bundle
-from model_zoo.errors import ImportRefusedError
+from model_zoo.errors import BundleError, ImportRefusedError
+from model_zoo.manifest import NAME_IN_WORDS, refuse_bad_name
 from model_zoo.store import Store, parse_reference
 from server.commands.label_file import read_label_file
 from server.commands.tables import file_size
+from server.number_flag import whole_number
 
 if TYPE_CHECKING:
     from model_zoo.onnx_original import ImportOptions
 
+_pixels = whole_number(1, 65_536)
 _CHECKPOINTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".tar")
 
 
@@ -37,7 +40,7 @@ def run_build(flags: argparse.Namespace, store: Store) -> int:
 def add_import_flags(parser: argparse.ArgumentParser) -> None:
     """``import FILE --name NAME …``."""
     parser.add_argument("file", type=Path, help="ONNX classifier, or with --arch a torch checkpoint")
-    parser.add_argument("--name", required=True, help="the model's name in the store")
+    parser.add_argument("--name", required=True, type=_name, help=f"the model's name in the store: {NAME_IN_WORDS}")
     parser.add_argument("--arch", metavar="NAME", help="a checkpoint's architecture (resnet18, timm:NAME, …)")
     parser.add_argument("--mean", type=_numbers, metavar="R,G,B", help="of the normalisation, in 0–255 units")
     parser.add_argument("--std", type=_numbers, metavar="R,G,B", help="of the normalisation, in 0–255 units")
@@ -91,15 +94,19 @@ def _options(flags: argparse.Namespace) -> "ImportOptions":
     )
 
 
+def _name(text: str) -> str:
+    try:
+        refuse_bad_name(text)
+    except BundleError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
 def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(number) for number in text.split(","))
-
-
-def _pixels(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not numbers with commas between, such as 124,116,104") from None
 
 
 def _report(bundle: Bundle, flags: argparse.Namespace, store: Store) -> None:

@@ -3,12 +3,36 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field
 
 from server.catalogue_entry import ModelEntry, entry_of
 from server.errors import InvalidRequestError
 from server.routes import Routes
 from server.routes.predict_openapi import ERROR_FORM
 from server.service import Service
+
+
+class ModelList(BaseModel):
+    """What is served."""
+
+    models: list[ModelEntry]
+    default: str | None = Field(description="the model that answers where none is named; null while there is none")
+
+
+class Unloaded(BaseModel):
+    """What was unloaded."""
+
+    unloaded: str
+    default: str | None = Field(description="the model that answers now where none is named; null: none does")
+
+
+class Deleted(BaseModel):
+    """What was removed from the store."""
+
+    deleted: str
+    versions: list[int]
+    default: str | None = Field(description="the model that answers now where none is named; null: none does")
+
 
 Version = Annotated[int | None, Query(ge=1, description="one version; none: the newest that runs here, or all")]
 
@@ -51,9 +75,10 @@ def routes(service: Service) -> Routes:
     admin = [Depends(may_administer)]
 
     @router.get("", summary="All models that answer")
-    async def models() -> dict[str, list[ModelEntry]]:
+    async def models() -> ModelList:
         """Every served version: spec, lineage, accuracy, latency, backend, check verdict and learned t(n)."""
-        return {"models": [await entry_of(model, catalogue.store) for model in catalogue.served()]}
+        entries = [await entry_of(model, catalogue.store) for model in catalogue.served()]
+        return ModelList(models=entries, default=catalogue.default)
 
     @router.get("/{model}", summary="One model", responses=NOT_FOUND)
     async def one_model(model: str, version: Version = None) -> ModelEntry:
@@ -70,14 +95,18 @@ def routes(service: Service) -> Routes:
         return await entry_of(await catalogue.load(model, version), catalogue.store)
 
     @router.post("/{model}/unload", summary="Stop serving", dependencies=admin, responses=REFUSED)
-    async def unload(model: str, version: Version = None) -> dict[str, str]:
-        """Stop answering for a name, or one version of it; what was admitted is still answered."""
+    async def unload(model: str, version: Version = None) -> Unloaded:
+        """Stop answering for a name, or one version of it; what was admitted is still answered.
+
+        When this was the default model, calls that name none get 404 until it is loaded again.
+        """
         await catalogue.unload(model, version)
-        return {"unloaded": model}
+        return Unloaded(unloaded=model, default=catalogue.default)
 
     @router.delete("/{model}", summary="Unload and remove from the store", dependencies=admin, responses=REFUSED)
-    async def delete(model: str, version: Version = None) -> dict[str, Any]:
+    async def delete(model: str, version: Version = None) -> Deleted:
         """Remove bundles from the store; the shipped store is read-only."""
-        return {"deleted": model, "versions": await catalogue.delete(model, version)}
+        versions = await catalogue.delete(model, version)
+        return Deleted(deleted=model, versions=versions, default=catalogue.default)
 
     return Routes(router=router)

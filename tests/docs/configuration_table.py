@@ -9,10 +9,9 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from pydantic import TypeAdapter
-
 from server.commands.config_flags import flag_of
 from server.config import Config
+from server.setting_values import takes
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 BEGIN = "<!-- settings: python -m tests.docs.configuration_table -->\n"
@@ -31,17 +30,7 @@ def _row(each: "Field[Any]", hint: object) -> str:
     if hint is bool:
         flag += f", `--no-{flag_of(each.name).removeprefix('--')}`"
     meaning = each.metadata["help"].replace("<", "&lt;")
-    return f"| `{each.name}` | {flag} | {_takes(hint)} | {_default(each.default)} | {meaning} |\n"
-
-
-def _takes(hint: Any) -> str:  # noqa: ANN401
-    schema = TypeAdapter(hint).json_schema()
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    names = {"integer": "whole number", "number": "number", "string": "text", "boolean": "yes or no", "array": "texts"}
-    low, high = schema.get("minimum"), schema.get("maximum")
-    bounds = "" if low is None else f" from {low:g}" if high is None else f", {low:g} to {high:,.0f}"
-    return names[schema["type"]] + bounds
+    return f"| `{each.name}` | {flag} | {takes(hint)} | {_default(each.default)} | {meaning} |\n"
 
 
 def _default(value: object) -> str:

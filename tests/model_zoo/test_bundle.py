@@ -20,9 +20,17 @@ from model_zoo.bundle import Bundle, read_bundle, write_bundle
 from model_zoo.check import CheckSet
 from model_zoo.errors import BundleError
 from model_zoo.manifest import Accuracy, Lineage
+from model_zoo.spec import OutputSpec
 from tests.model_zoo.drafts import INPUT, LABELS, draft, graph
 
 Damage = Callable[[Path], object]
+
+EXPLAINED = (OutputSpec("logits", "logits", "softmax"), OutputSpec("class_activation", "class_activation", "none"))
+FLAT_MAPS = replace(
+    draft().check,
+    outputs={**draft().check.outputs, "class_activation": np.zeros((4, 9), np.float32)},
+    atol={**draft().check.atol, "class_activation": 1.0},
+)
 
 
 @pytest.fixture
@@ -122,12 +130,15 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"name": "../up"}, "name"),
+        ({"name": "../up"}, r"'\.\./up' can't be a model's name: a name is 1 to 64 of"),
+        ({"name": "a" * 300}, "a{40}…' can't be a model's name"),
         ({"labels": ("red", "green")}, "2 names, the model 3"),
         ({"labels": ("red", "green", "bl\nue")}, "control character"),
         ({"labels": ("red", "green", "\u202eeulb")}, "control character"),
         ({"labels": ("red", "green", "")}, "empty"),
         ({"labels": ("red", "green", "b" * 201)}, "longer"),
+        ({"outputs": EXPLAINED}, r"check.npz has the outputs \['logits'\], the manifest"),
+        ({"outputs": EXPLAINED, "check": FLAT_MAPS}, r"must have maps \(pictures, height, width\)"),
         ({"input": replace(INPUT, height=9, resize=INPUT.resize)}, "check.npz has pictures of"),
         ({"input": replace(INPUT, graph_mean=(float("nan"),) * 3)}, "graph_mean"),
         ({"model": b"not a protobuf \xff"}, "not an ONNX model"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model_zoo.bundle import read_bundle
-from model_zoo.errors import ImportRefusedError, UnknownArchitectureError, WeightsError
+from model_zoo.errors import BundleError, ImportRefusedError, UnknownArchitectureError, WeightsError
 from model_zoo.onnx_original import ImportOptions
 from model_zoo.onnx_run import open_graph
 
@@ -57,6 +57,10 @@ def test_refusals(checkpoint: Path, tmp_path: Path) -> None:
     def take(path: Path, architecture: str = "grey28", options: ImportOptions | None = None) -> None:
         import_checkpoint(path, architecture=architecture, name="mine", store=store, options=options or ImportOptions())
 
+    with pytest.raises(BundleError, match="can't be a model's name"):
+        import_checkpoint(
+            tmp_path / "absent.pth", architecture="grey28", name="Bad Name", store=store, options=ImportOptions()
+        )
     with pytest.raises(ImportRefusedError, match="--layout"):
         take(checkpoint, options=ImportOptions(layout="NCHW"))
     with pytest.raises(ImportRefusedError, match="fractions"):

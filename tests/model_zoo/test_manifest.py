@@ -22,6 +22,7 @@ from model_zoo.manifest_spec import manifest_of, spec_of
 from model_zoo.spec import ArchitectureRef, InputSpec, ModelSpec, OutputSpec, Resize
 from tests.model_zoo.drafts import INPUT
 
+LOGITS = {"name": "logits", "kind": "logits", "activation": "softmax"}
 FILE = FilePart(path="model.onnx", sha256="0" * 64, bytes=3)
 SPEC = ModelSpec(
     name="lite0",
@@ -135,7 +136,9 @@ def test_a_spec_survives_the_disk(spec: ModelSpec) -> None:
         ("precision", "fp4", "precision"),
         ("outputs", [], "outputs"),
         ("outputs", [{"name": "scores", "kind": "logits", "activation": "softmax"}], "logits"),
-        ("outputs", [{"name": "logits", "kind": "logits", "activation": "softmax"}] * 2, "twice"),
+        ("outputs", [LOGITS] * 2, "twice"),
+        ("outputs", [LOGITS, {"name": "cam", "kind": "class_activation", "activation": "none"}], "must be called so"),
+        ("outputs", [LOGITS, {"name": "class_activation", "kind": "boxes", "activation": "none"}], "must be called so"),
         ("runs_on", [], "runs_on"),
         ("licence", "a\x1b[2Jb", "control characters"),
         ("source", "x" * 2001, "source"),

@@ -124,9 +124,42 @@ def test_the_bundle_is_whole_and_says_what_was_done(tmp_path: Path) -> None:
     assert facts["task"] == "classify"
     onnx.checker.check_model(written, full_check=True)
     assert [value.name for value in written.graph.input] == ["images"]
-    assert [value.name for value in written.graph.output] == ["logits"]
+    assert [value.name for value in written.graph.output] == ["logits", "class_activation"]
+    assert [output.name for output in spec.outputs] == ["logits", "class_activation"]
     check = bundle.check()
     np.testing.assert_allclose(run(bundle, check.pictures), check.outputs["logits"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [("N", 3, SIDE, SIDE), (1, 3, SIDE, SIDE)])
+def test_a_pooled_head_gets_class_activation_maps(tmp_path: Path, shape: tuple[int | str, ...]) -> None:
+    """By the paper's formula in float64, on features by ONNX's own evaluator."""
+    made = model([*body(), SOFTMAX], output="s", shape=shape)
+    bundle = take(tmp_path, made)
+    batch = pictures(3)
+    features = reference(model(body()), normalised(batch), "r").astype(np.float64)
+    best = reference(model(body()), normalised(batch), "y").argmax(axis=1)
+    expected = np.einsum("nc,nchw->nhw", weights()["fc.weight"].astype(np.float64)[best], features)
+    got = open_graph(bundle.read_model(), "images")
+    each = np.concatenate([np.asarray(got(batch[row : row + 1])["class_activation"]) for row in range(3)])
+    np.testing.assert_allclose(each, expected, rtol=1e-4, atol=1e-4)
+    check = bundle.check()
+    assert check.outputs["class_activation"].shape == (4, SIDE, SIDE)
+    assert bundle.spec.offers_class_activation
+
+
+def test_maps_that_do_not_explain_the_logits_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model_zoo.onnx_agreement.map_error", lambda *_: float("nan"))
+    bundle = take(tmp_path, model(body()))
+    assert not bundle.spec.offers_class_activation
+    assert [value.name for value in onnx.load_from_string(bundle.read_model()).graph.output] == ["logits"]
+
+
+def test_a_bundles_own_graph_can_be_imported_again(tmp_path: Path) -> None:
+    first = take(tmp_path, model(body()))
+    again = take(tmp_path, onnx.load_from_string(first.read_model()))
+    batch = pictures(3)
+    np.testing.assert_allclose(run(again, batch), run(first, batch), atol=1e-5)
+    assert again.spec.offers_class_activation
 
 
 @pytest.mark.parametrize(
@@ -427,6 +460,11 @@ def test_what_is_not_onnx_is_refused(tmp_path: Path, data: bytes) -> None:
         import_onnx(path, name="stranger", store=tmp_path / "store")
     with pytest.raises(ImportRefusedError, match="can't be read"):
         import_onnx(tmp_path / "absent.onnx", name="stranger", store=tmp_path / "store")
+
+
+def test_a_bad_name_is_said_before_the_file_is_read(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="can't be a model's name"):
+        import_onnx(tmp_path / "absent.onnx", name="Bad Name", store=tmp_path / "store")
 
 
 def test_imported_twice_is_the_same_model(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Recorder:
     def __init__(self) -> None:
         self.batches: list[np.ndarray] = []
 
-    def run(self, batch: np.ndarray) -> tuple[np.ndarray, ...]:
+    def run(self, batch: np.ndarray, explain: bool = False) -> tuple[np.ndarray, ...]:
         self.batches.append(batch.copy())
         return (np.zeros((len(batch), 1), np.float32),)
 
@@ -139,13 +139,10 @@ def test_without_tune_nothing_is_remembered(store: Path, bundle: Bundle) -> None
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nothing"], "no model 'nothing'"),
-        (["not a name"], "is not a model"),
         (["mean_colour", "--batch", "0"], "whole number from 1"),
         (["mean_colour", "--batch", "1,,2"], "whole number from 1"),
         (["mean_colour", "--seconds", "nan"], "not a number"),
         (["mean_colour", "--backend", "tflite"], "invalid choice"),
-        (["mean_colour", "--images", "/no/such/folder"], "no such file or folder"),
         ([], "MODEL"),
     ],
 )
@@ -154,6 +151,11 @@ def test_wrong_usage_is_2(arguments: list[str], said: str, store: Path, capsys: 
         main([*arguments, "--store", str(store)])
     assert stopped.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_pictures_that_are_not_there_are_1(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mean_colour", "--store", str(store), "--images", "/no/such/folder"]) == 1
+    assert "no such file or folder" in capsys.readouterr().err
 
 
 def test_a_broken_bundle_is_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

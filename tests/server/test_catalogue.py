@@ -188,6 +188,30 @@ def test_a_broken_bundle_is_refused_and_the_old_version_keeps_answering(store: P
     asyncio.run(scenario())
 
 
+def test_an_engine_is_closed_only_when_its_warming_is_over(
+    store: Path, backend: GatedBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when SIGTERM comes while the server starts."""
+    backend.gate.clear()
+
+    async def scenario() -> None:
+        async with catalogue_of(store) as catalogue:
+            loading = asyncio.ensure_future(catalogue.load("apple"))
+            assert await asyncio.to_thread(backend.entered.acquire, timeout=WAIT_S)
+            loading.cancel()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not backend.closed
+            backend.gate.set()
+            with pytest.raises(asyncio.CancelledError):
+                await loading
+            assert backend.closed
+            assert catalogue.served() == []
+
+    asyncio.run(scenario())
+    assert "failed in backend" not in caplog.text
+
+
 def test_an_engine_that_fails_while_warming_is_refused_and_closed(store: Path, backend: GatedBackend) -> None:
     backend.fault = lambda outputs: ()
 
@@ -201,22 +225,38 @@ def test_an_engine_that_fails_while_warming_is_refused_and_closed(store: Path, b
     assert backend.closed
 
 
-def test_unloading_moves_the_default_and_ends_with_nothing(store: Path) -> None:
+def test_an_unloaded_default_gives_its_place_to_nobody(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         async with catalogue_of(store, models=("apple/1", "apple/2", "pear")) as catalogue:
             await catalogue.load_configured()
             await catalogue.unload("apple", 2)
             assert versions(catalogue) == [("apple", 1), ("pear", 1)]
             assert catalogue.find().spec.version == 1
+            assert (catalogue.default, caplog.text) == ("apple", "")
             await catalogue.unload("apple")
-            assert catalogue.find().spec.name == "pear"
+            assert catalogue.default is None
+            assert "the default model, apple, is not served" in caplog.text
+            with pytest.raises(UnknownModelError, match="the default model, 'apple', was unloaded; name one: pear"):
+                catalogue.find()
+            assert catalogue.find("pear").spec.name == "pear"
             with pytest.raises(UnknownModelError):
                 await catalogue.unload("apple")
-            await catalogue.unload("pear")
+            await catalogue.load("apple")
+            assert (catalogue.default, catalogue.find().spec.version) == ("apple", 2)
+
+    asyncio.run(scenario())
+
+
+def test_where_nothing_is_served_the_next_model_is_the_default(store: Path) -> None:
+    async def scenario() -> None:
+        async with catalogue_of(store, models=("apple",)) as catalogue:
+            await catalogue.load_configured()
+            await catalogue.unload("apple")
             with pytest.raises(UnknownModelError, match="no model is being served"):
                 catalogue.find()
+            await catalogue.load("pear")
             await catalogue.load("apple")
-            assert catalogue.find().spec.version == 2
+            assert catalogue.find().spec.name == "pear"
 
     asyncio.run(scenario())
 

@@ -132,6 +132,17 @@ def test_failures_say_why(store: Store, capsys: Output, words: list[str], reason
     assert captured.out == ""
 
 
+@pytest.mark.parametrize("name", ["a" * 65, "a" * 300, "Shoes", "../up", "", "-a b", ".hidden", "a/1", "é", "a\n"])
+def test_a_name_that_can_be_none_is_said_before_anything_is_read(tmp_path: Path, capsys: Output, name: str) -> None:
+    """In words, exit code 2; the file that was named does not even exist."""
+    assert call("import", tmp_path / "absent.onnx", f"--name={name}", "--store", tmp_path / "new") == 2
+    err = capsys.readouterr().err
+    assert "argument --name: " in err
+    assert "a name is 1 to 64 of a-z, 0-9, _ . and -, the first a letter or a digit" in err
+    assert len(err.splitlines()[-1]) < 250
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("words", [[], ["fly"], ["show"], ["import", "x.onnx"], ["list", "--nope"], ["diff", "means"]])
 def test_wrong_usage_is_two(words: list[str], capsys: Output) -> None:
     """Exit code 2, and how it is used."""
@@ -241,12 +252,12 @@ def test_import_without_normalisation_says_so(
     ("words", "code", "reason"),
     [
         (["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"], 1, "123.675,116.28,103.53"),
-        (["--mean", "a,b,c"], 2, "--mean"),
-        (["--height", "0"], 2, "--height"),
+        (["--mean", "a,b,c"], 2, "argument --mean: 'a,b,c' is not numbers with commas between"),
+        (["--height", "0"], 2, "argument --height: '0' is not a whole number from 1"),
+        (["--width", "wide"], 2, "argument --width: 'wide' is not a whole number from 1"),
         (["--layout", "HWC"], 2, "--layout"),
         (["--labels", "absent.txt"], 1, "absent.txt can't be read"),
         (["--labels", "imagenet"], 1, "5 classes, the labels given 1000"),
-        (["--name", "Bad Name"], 1, "name"),
     ],
 )
 def test_import_refusals(
@@ -299,7 +310,7 @@ class IdleBackend:
     def __init__(self) -> None:
         self.closed = False
 
-    def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    def run(self, batch: NDArray[np.uint8], explain: bool = False) -> tuple[NDArray[np.float32], ...]:
         """Not called here."""
         raise NotImplementedError(batch.shape)
 

@@ -1,15 +1,22 @@
 """``quickeye serve``: flags, refusals, and what it says when it is ready."""
 
+import signal
 import socket
+import subprocess
+import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
-import server.commands.serve as serve_command
+import server.commands.serve_store as serve_command
 from server.commands.config_flags import flag_of
-from server.commands.serve import main, welcome
+from server.commands.serve import main
+from server.commands.serve_store import welcome
 from server.config import Config
 from tests.server.commands.called import called
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +45,7 @@ def test_flags_that_other_tools_rely_on_keep_their_names(capsys: pytest.CaptureF
     ("arguments", "words"),
     [
         (["--prot", "1"], "--prot"),
-        (["--port", "seventy"], "port = 'seventy'"),
+        (["--port", "seventy"], 'port = "seventy"'),
         (["--device", "tpu"], "--device"),
         (["--workers", "2"], "workers"),
         (["--api-key", "clé"], "plain ASCII"),
@@ -63,6 +70,41 @@ def test_a_taken_port_is_exit_code_1(capsys: pytest.CaptureFixture[str], monkeyp
         code, out, err = called(main, capsys, "--port", port)
     assert (code, out) == (1, "")
     assert f"cannot listen on 127.0.0.1:{port}" in err
+
+
+# The signal comes while this module is looked for; the rest of the start never happens.
+STOPPED_AT = """
+import os, signal, sys
+
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Stop())
+import quickeye
+sys.exit(quickeye.main(["serve", "--port", "0"]))
+"""
+
+
+@pytest.mark.parametrize("module", ["server.commands.serve_store", "pydantic", "fastapi", "uvicorn", "uvloop"])
+def test_sigterm_while_it_starts_is_exit_code_0_and_one_line(module: str) -> None:
+    command = [sys.executable, "-c", STOPPED_AT, module]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "quickeye serve: stopped by SIGTERM before it served\n"
+
+
+def test_the_signal_is_given_back(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert called(main, capsys, "--no-such-flag")[0] == 2
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_command_imports_nothing_heavy_before_it_takes_the_signal() -> None:
+    code = "import sys, server.commands.serve; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"numpy", "pydantic", "fastapi", "uvicorn", "orjson"} & set(done.stdout.split())
 
 
 class _Catalogue:

@@ -37,7 +37,9 @@ def error_of(reply: httpx.Response) -> tuple[int, str]:
 
 
 def test_the_catalogue_tells_all_about_every_model(client: httpx.Client) -> None:
-    models = client.get("/v1/models").json()["models"]
+    told = client.get("/v1/models").json()
+    models = told["models"]
+    assert told["default"] == "apple"
     assert [(one["name"], one["version"]) for one in models] == [("apple", 2), ("pear", 1), ("plum", 1)]
     apple = models[0]
     assert apple["versions_in_store"] == [1, 2]
@@ -73,11 +75,21 @@ def test_versions_come_and_go(client: httpx.Client) -> None:
     assert (reply.status_code, reply.json()["version"]) == (200, 1)
     assert client.post("/v1/models/apple/versions/1/predict", content=RED).json()["version"] == 1
     assert client.post("/v1/models/apple/predict", content=RED).json()["version"] == 2
-    assert client.post("/v1/models/apple/unload?version=2").json() == {"unloaded": "apple"}
+    assert client.post("/v1/models/apple/unload?version=2").json() == {"unloaded": "apple", "default": "apple"}
     assert client.post("/v1/models/apple/predict", content=RED).json()["version"] == 1
     assert error_of(client.post("/v1/models/apple/versions/2/predict", content=RED)) == (404, "unknown_model")
     assert client.post("/v1/models/apple/load").json()["version"] == 2
     assert error_of(client.post("/v1/models/apple/unload?version=1")) == (404, "unknown_model")
+
+
+def test_calls_without_a_name_are_told_that_the_default_was_unloaded(client: httpx.Client) -> None:
+    assert client.post("/v1/models/apple/unload").json() == {"unloaded": "apple", "default": None}
+    refused = client.post("/v1/predict", content=RED)
+    assert error_of(refused) == (404, "unknown_model")
+    assert "name one: pear, plum" in refused.json()["error"]["message"]
+    assert client.get("/readyz").status_code == 200
+    client.post("/v1/models/apple/load")
+    assert client.post("/v1/predict", content=RED).json()["model"] == "apple"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +111,7 @@ def test_a_broken_bundle_is_503_and_the_old_version_keeps_answering(client: http
 
 
 def test_deleting_unloads_and_removes(client: httpx.Client, store: Path) -> None:
-    assert client.delete("/v1/models/plum").json() == {"deleted": "plum", "versions": [1]}
+    assert client.delete("/v1/models/plum").json() == {"deleted": "plum", "versions": [1], "default": "apple"}
     assert not (store / "plum").exists()
     assert error_of(client.post("/v1/models/plum/predict", content=RED)) == (404, "unknown_model")
     assert error_of(client.delete("/v1/models/plum")) == (404, "unknown_model")

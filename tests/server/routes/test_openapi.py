@@ -1,5 +1,6 @@
 """The OpenAPI document is true: a stranger's tool sends what it allows, and gets what it promises."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.in_app import running_app
 from tests.server.mean_colour import write_mean_colour
+from tests.server.posting import RED
 from tests.server.running import Running, serving
 
 # No schema can say that bytes are a picture, and a deadline of 1 ms may well pass.
@@ -43,6 +46,23 @@ def test_replies_are_those_that_the_document_promises(guarded: Running, tmp_path
     assert guarded.metric("quickeye_requests_total", code="500") == 0
     assert guarded.metric("quickeye_requests_total", code="200") > 0
     assert '"level":"error"' not in guarded.lines()
+
+
+def test_the_deadline_s_bounds_are_those_of_this_server(colour_store: Path) -> None:
+    async def scenario() -> tuple[list[object], list[int]]:
+        async with running_app(colour_store, max_timeout_ms=1234.0, timeout_ms=600.0) as (_, client):
+            paths = (await client.get("/openapi.json")).json()["paths"]
+            calls = [call["post"] for path, call in paths.items() if path.endswith("/predict")]
+            schemas = [one["schema"] for call in calls for one in call["parameters"] if one["name"] == "timeout_ms"]
+            statuses = [
+                (await client.post(f"/v1/predict?timeout_ms={asked}", content=RED)).status_code
+                for asked in (1234, 1235)
+            ]
+            return schemas, statuses
+
+    schemas, statuses = asyncio.run(scenario())
+    assert schemas == [{"type": "number", "minimum": 1, "maximum": 1234, "default": 600}] * 3
+    assert statuses == [200, 400]
 
 
 def test_the_document_names_every_call_and_no_error_form_but_ours(guarded: Running) -> None:
