@@ -5,8 +5,11 @@ layout, normalises, and runs the network. Batch norms are folded into the
 convolutions before them. The bytes depend only on the weights, the spec and the
 versions of torch and onnxscript.
 
+Networks that pool all places and end in one linear layer get a second output, the
+class-activation map (``graph_class_activation.py``).
+
 What is written is measured first: the graph, run by ONNX Runtime, must say what
-torch says in float64, or there is no bundle.
+torch says in float64, and its maps must explain it, or there is no bundle.
 """
 
 import copy
@@ -21,8 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model_zoo.bundle import Bundle, BundleDraft
-from model_zoo.check import make_check, synthetic_pictures
+from model_zoo.check import CheckSet, make_check, synthetic_pictures
 from model_zoo.errors import ModelZooError
+from model_zoo.graph_class_activation import add_class_activation, map_error, outputs_of
 from model_zoo.graph_tidy import drop_prefix, set_metadata, tidy
 from model_zoo.manifest import Accuracy, Lineage, Pass
 from model_zoo.onnx_trace import OPSET, trace
@@ -78,7 +82,8 @@ def export_onnx(module: nn.Module, spec: InputSpec, *, names: tuple[str, ...] = 
         spec: the input; its ``graph_mean`` and ``graph_std`` go into the graph.
         names: class names for ``metadata_props``, none by default.
     Returns:
-        The serialised model: input "images", output "logits", N dynamic, opset 18.
+        The serialised model: input "images", output "logits" and, where the network allows it,
+        "class_activation", N dynamic, opset 18.
     Raises:
         ModelZooError: onnxscript is not installed, or torch can't export the module.
     """
@@ -86,6 +91,7 @@ def export_onnx(module: nn.Module, spec: InputSpec, *, names: tuple[str, ...] = 
     model = trace(FromPixels(module, spec), example, input_name=INPUT_NAME, output_name=OUTPUT_NAME)
     drop_prefix(model, "model.")
     tidy(model)
+    add_class_activation(model)
     facts = {"task": "classify", "imgsz": f"[{spec.height}, {spec.width}]"}
     set_metadata(model, {**facts, "names": repr(dict(enumerate(names)))} if names else facts)
     onnx.checker.check_model(model, full_check=True)
@@ -137,14 +143,14 @@ def export_bundle(
     if pictures is None:
         pictures = synthetic_pictures(spec.height, spec.width, spec.channels)
     model = export_onnx(module, spec, names=labels)
-    check = make_check(pictures, lambda batch: [reference_logits(module, spec, batch)])
-    _refuse_disagreement(model, pictures, check.outputs[OUTPUT_NAME])
+    check = _measured(model, pictures, reference_logits(module, spec, pictures))
     draft = BundleDraft(
         name=name,
         input=spec,
         labels=labels,
         model=model,
         check=check,
+        outputs=outputs_of(model),
         card=_card(name, module, provenance),
         licence=provenance.licence,
         source=provenance.source,
@@ -188,14 +194,24 @@ def build_bundle(name: str, store: Store | Path) -> Bundle:
     )
 
 
-def _refuse_disagreement(model: bytes, pictures: Pictures, expected: Rows) -> None:
+def _measured(model: bytes, pictures: Pictures, expected: Rows) -> CheckSet:
+    """The check: torch's logits, and the graph's own maps once they are seen to explain these.
+
+    Raises:
+        ModelZooError: the graph and torch disagree.
+    """
     from model_zoo.onnx_run import open_graph
 
-    got = open_graph(model, INPUT_NAME)(pictures)[OUTPUT_NAME]
-    worst = float(np.abs(np.asarray(got, np.float64) - expected).max())
+    names = [output.name for output in outputs_of(model)]
+    got = open_graph(model, INPUT_NAME)(pictures)
+    logits, *maps = (np.asarray(got[name], np.float32) for name in names)
+    worst = float(np.abs(logits.astype(np.float64) - expected).max())
     allowed = AGREEMENT * max(float(np.abs(expected).max()), 0.1)
     if not worst <= allowed:
         raise ModelZooError(f"the exported graph differs from torch by {worst:.3g}, allowed {allowed:.3g}")
+    if maps and not map_error(onnx.load_from_string(model), logits, maps[0]) <= AGREEMENT:
+        raise ModelZooError("the exported graph's class-activation maps do not explain torch's logits")
+    return make_check(pictures, lambda _: [expected, *maps], names=names)
 
 
 def _safetensors(module: nn.Module) -> bytes:

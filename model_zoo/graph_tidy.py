@@ -25,7 +25,7 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     graph = model.graph
     _merge_equal_constants(graph)
-    _drop_dead_ends(graph)
+    drop_dead_ends(graph)
     _pool_by_name(graph)
     _rename(graph)
     _strip_traces(model)
@@ -72,7 +72,7 @@ def _merge_equal_constants(graph: onnx.GraphProto) -> None:
         node.input[position] = replaced.get(name, name)
 
 
-def _drop_dead_ends(graph: onnx.GraphProto) -> None:
+def drop_dead_ends(graph: onnx.GraphProto) -> None:
     """Remove nodes and constants that no output depends on."""
     needed = {output.name for output in graph.output}
     kept = []
@@ -114,7 +114,7 @@ def _pool_by_name(graph: onnx.GraphProto) -> None:
             nodes.append(onnx.helper.make_node("Flatten", [pooled], [node.output[0]], axis=1))
     del graph.node[:]
     graph.node.extend(nodes)
-    _drop_dead_ends(graph)
+    drop_dead_ends(graph)
 
 
 def _rename(graph: onnx.GraphProto) -> None:

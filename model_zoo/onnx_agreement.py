@@ -1,16 +1,18 @@
 """Wrap a graph and measure whether it still says the same; where not, try a plainer form."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
 
 from model_zoo.check import TOLERANCE
 from model_zoo.errors import ImportRefusedError
-from model_zoo.graph_wrap import INPUT_NAME, OUTPUT_NAME, cut_to, open_batch, strip_last_step, wrap
+from model_zoo.graph_class_activation import add_class_activation, map_error
+from model_zoo.graph_wrap import INPUT_NAME, cut_to, open_batch, strip_last_step, wrap
 from model_zoo.onnx_original import Original, Pictures, Rows
 from model_zoo.onnx_run import RunOnce, open_graph
+from model_zoo.onnx_safety import parse_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +72,36 @@ def _build(original: Original, *, strip: bool, batch: int | None, rewrite: bool)
     return Wrapped(data, open_graph(data, INPUT_NAME), batch, taken_off)
 
 
-def run_wrapped(wrapped: Wrapped, pictures: Pictures, at_once: int) -> Rows:
-    """(4, classes), ``at_once`` pictures per run."""
-    parts = [wrapped.run(pictures[i : i + at_once])[OUTPUT_NAME] for i in range(0, len(pictures), at_once)]
-    return np.concatenate([np.asarray(part, np.float32) for part in parts])
+def with_class_activation(wrapped: Wrapped, original: Original) -> Wrapped:
+    """The graph with class-activation maps as a second output; as it is where it can't have them.
+
+    What was added is measured too: the logits must stay, and the maps must explain them.
+    """
+    model = parse_model(wrapped.data)
+    if not add_class_activation(model):
+        return wrapped
+    data = model.SerializeToString(deterministic=True)
+    try:
+        explained = replace(wrapped, data=data, run=open_graph(data, INPUT_NAME))
+        logits, maps = run_wrapped(explained, original.pictures)
+    except ImportRefusedError:
+        return wrapped
+    moved = float(np.abs(logits - run_wrapped(wrapped, original.pictures)[0]).max())
+    agrees = moved <= _allowed(original) and map_error(model, logits, maps) <= _rounding(original)
+    return explained if agrees else wrapped
+
+
+def run_wrapped(wrapped: Wrapped, pictures: Pictures, at_once: int | None = None) -> list[Rows]:
+    """All outputs, each (4, …), ``at_once`` pictures per run; None: as many as the graph takes."""
+    at_once = at_once or wrapped.batch or len(pictures)
+    parts = [wrapped.run(pictures[start : start + at_once]) for start in range(0, len(pictures), at_once)]
+    return [np.concatenate([np.asarray(part[name], np.float32) for part in parts]) for name in parts[0]]
 
 
 def _difference(original: Original, wrapped: Wrapped) -> float:
     worst = 0.0
     for at_once in (1, 3, len(original.pictures)) if wrapped.batch is None else (wrapped.batch,):
-        got = _last_step(wrapped.taken_off, run_wrapped(wrapped, original.pictures, at_once))
+        got = _last_step(wrapped.taken_off, run_wrapped(wrapped, original.pictures, at_once)[0])
         if got.shape != original.expected.shape:
             raise ImportRefusedError(f"{at_once} pictures at once give the shape {got.shape}")
         worst = max(worst, float(np.abs(got - original.expected).max()))
@@ -99,6 +121,9 @@ def _last_step(name: str | None, logits: Rows) -> Rows:
 
 
 def _allowed(original: Original) -> float:
-    """Rounding: float graphs agree closely; in INT8 ones a pixel's last bit may move a step of the quantiser."""
-    share = {"fp32": 1e-3, "fp16": 1e-2, "int8": TOLERANCE["int8"]}[original.precision]
-    return share * max(float(np.abs(original.expected).max()), 1e-3)
+    return _rounding(original) * max(float(np.abs(original.expected).max()), 1e-3)
+
+
+def _rounding(original: Original) -> float:
+    """Float graphs agree closely; in INT8 ones a pixel's last bit may move a step of the quantiser."""
+    return {"fp32": 1e-3, "fp16": 1e-2, "int8": TOLERANCE["int8"]}[original.precision]

@@ -5,7 +5,7 @@ data, validated there); everything else in the project trusts them.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Task = Literal["classification", "detection", "embedding", "multitask"]
 Colour = Literal["rgb", "grey"]
@@ -15,6 +15,9 @@ Crop = Literal["centre", "none"]
 OutputKind = Literal["logits", "scores", "boxes", "embedding", "class_activation"]
 Activation = Literal["softmax", "sigmoid", "none"]
 Precision = Literal["fp32", "fp16", "int8"]
+
+# The name of the output of kind "class_activation", as "logits" is that of a classifier's first.
+CLASS_ACTIVATION: Final = "class_activation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +87,8 @@ class ModelSpec:
     source: str
     architecture: ArchitectureRef | None = None
     parent: str | None = None
+
+    @property
+    def offers_class_activation(self) -> bool:
+        """Whether the graph can say which places of a picture speak for its best class."""
+        return any(output.kind == CLASS_ACTIVATION for output in self.outputs)

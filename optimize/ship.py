@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from model_zoo.bundle import BundleDraft, read_bundle, write_bundle
-from model_zoo.check import make_check
+from model_zoo.check import CheckSet, make_check
 from model_zoo.errors import ModelZooError
+from model_zoo.graph_class_activation import outputs_of
 from model_zoo.labels import imagenet_labels
 from model_zoo.manifest import Accuracy, Lineage, Pass
 from model_zoo.preprocess import preprocess
@@ -102,11 +103,8 @@ def build(store: Path, clothing: Path | None) -> Path:
         input=spec,
         labels=imagenet_labels(),
         model=model,
-        check=make_check(
-            _check_pictures(recipe, spec),
-            lambda batch: [open_model(model, "reference")(batch)],
-            atol={"logits": CHECK_ATOL},
-        ),
+        outputs=outputs_of(model),
+        check=_check(model, _check_pictures(recipe, spec)),
         card=write_card(recipe, len(model), len(pictures), accuracy),
         licence="Apache-2.0",
         source=SOURCE,
@@ -115,6 +113,18 @@ def build(store: Path, clothing: Path | None) -> Path:
         accuracy=accuracy,
     )
     return _replace(target, draft)
+
+
+def _check(model: bytes, pictures: Pictures) -> CheckSet:
+    """What the graph means, without integer kernels."""
+    names = [output.name for output in outputs_of(model)]
+    return make_check(
+        pictures,
+        lambda batch: [open_model(model, "reference", output=name)(batch) for name in names],
+        names=names,
+        precision="int8",
+        atol={"logits": CHECK_ATOL},
+    )
 
 
 def _check_pictures(recipe: Recipe, spec: InputSpec) -> Pictures:

@@ -1,14 +1,14 @@
 """The query string of a prediction: what it may say, within which bounds."""
 
-import difflib
 import math
-import urllib.parse
 from dataclasses import dataclass
 
+from server.class_activation import wants_explanation
 from server.config import Config
 from server.errors import InvalidRequestError
 from server.job import JobOptions
 from server.job_queue import PRIORITIES
+from server.query_string import read_query
 
 MAX_TOP_K = 1000
 KNOWN = ("top_k", "timeout_ms", "priority", "threshold", "explain")
@@ -37,27 +37,12 @@ def parse_options(query: bytes, config: Config) -> PredictOptions:
     Raises:
         InvalidRequestError: a name that is not known or comes twice, or a value out of bounds.
     """
-    values: dict[str, str] = {}
-    try:
-        pairs = urllib.parse.parse_qsl(
-            query.decode("ascii"), keep_blank_values=True, max_num_fields=32, errors="strict"
-        )
-    except (UnicodeDecodeError, ValueError):
-        raise InvalidRequestError("the query string cannot be read") from None
-    for name, value in pairs:
-        if name not in KNOWN:
-            near = difflib.get_close_matches(name, KNOWN, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(KNOWN)}"
-            raise InvalidRequestError(f"no parameter {name[:80]!r}; {hint}")
-        if name in values:
-            raise InvalidRequestError(f"{name} is given twice")
-        values[name] = value
-    if "explain" in values:
-        raise InvalidRequestError("this model offers no explanation: its bundle has no class_activation output")
+    values = read_query(query, KNOWN)
     return PredictOptions(
         job=JobOptions(
             top_k=_integer(values.get("top_k", "5"), "top_k", 1, MAX_TOP_K),
             threshold=_number(values["threshold"], "threshold", -1e9, 1e9) if "threshold" in values else -math.inf,
+            explain="explain" in values and wants_explanation(values["explain"]),
         ),
         timeout_s=_timeout_s(values, config),
         priority=_integer(values.get("priority", "5"), "priority", 0, PRIORITIES - 1),

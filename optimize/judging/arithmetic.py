@@ -19,12 +19,15 @@ Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 BATCH = 8
 
 
-def open_model(model: bytes, arithmetic: Arithmetic, *, save_optimised: Path | None = None) -> Run:
-    """Open a session with one thread; the function it returns takes (N, H, W, C) and gives the first output, (N, …).
+def open_model(
+    model: bytes, arithmetic: Arithmetic, *, output: str = "logits", save_optimised: Path | None = None
+) -> Run:
+    """Open a session with one thread; the function it returns takes (N, H, W, C) and gives ``output``, (N, …).
 
     Args:
         model: ONNX, one uint8 input.
         arithmetic: see the module.
+        output: its name.
         save_optimised: where to write the graph that the runtime really runs.
     """
     import onnxruntime
@@ -42,7 +45,7 @@ def open_model(model: bytes, arithmetic: Arithmetic, *, save_optimised: Path | N
     name = session.get_inputs()[0].name
 
     def run(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        parts = [session.run(None, {name: pictures[i : i + BATCH]})[0] for i in range(0, len(pictures), BATCH)]
+        parts = [session.run([output], {name: pictures[i : i + BATCH]})[0] for i in range(0, len(pictures), BATCH)]
         return np.concatenate(parts)
 
     return run

@@ -12,6 +12,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model_zoo.spec import CLASS_ACTIVATION, ModelSpec
+
 Device = Literal["auto", "cpu", "cuda"]
 
 # name -> "module:loader"; nothing is imported until it is chosen.
@@ -20,6 +22,11 @@ BACKENDS: dict[str, str] = {
     "openvino": "server.backends.openvino:load",
     "fake": "server.backends.fake:load",
 }
+
+
+def output_names(spec: ModelSpec, *, explain: bool) -> list[str]:
+    """The outputs that ``Backend.run`` gives, in order."""
+    return [output.name for output in spec.outputs if explain or output.kind != CLASS_ACTIVATION]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +54,15 @@ class Backend(Protocol):
     device: str
     precision: str
 
-    def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    def run(self, batch: NDArray[np.uint8], explain: bool = False) -> tuple[NDArray[np.float32], ...]:
         """Run one batch; blocks, and releases the GIL while the engine works.
 
         Args:
             batch: (N, height, width, channels), C-contiguous, 1 ≤ N ≤ ``max_batch_size``.
+            explain: also give the class-activation maps, where the bundle has that output.
         Returns:
-            One array per output of the bundle's spec, in its order; each has N rows.
+            One array per output of the bundle's spec, in its order; each has N rows. Outputs of
+            kind class_activation are left out unless ``explain`` asks for them.
         Raises:
             BackendError: the engine failed; the instance may be used again.
         """

@@ -2,7 +2,8 @@
 
 For tests and for measuring the server alone. The first class of N grows
 with brightness, so that an answer given to the wrong row shows; the shapes of
-the outputs are those of the bundle's own check. Faults come on request:
+the outputs are those of the bundle's own check. A class-activation map is the
+picture's brightness, cell by cell. Faults come on request:
 
 ``fake.delay_ms``            each run takes this long
 ``fake.delay_per_image_ms``  and this much more per picture
@@ -18,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.bundle import Bundle
-from server.backends import Backend, BackendOptions
+from model_zoo.spec import CLASS_ACTIVATION
+from server.backends import Backend, BackendOptions, output_names
 from server.backends.batches import batch_limit, refuse_odd_batch
 from server.backends.errors import BackendError
 from server.backends.extras import as_number, own_extras
@@ -47,14 +49,15 @@ class FakeBackend:
     def __init__(self, bundle: Bundle, options: BackendOptions, faults: Faults) -> None:
         self._input = bundle.spec.input
         self._limit = batch_limit(bundle.spec.input, options.max_batch_size)
-        self._rungs = [_rungs(values.shape[1:]) for values in bundle.check().outputs.values()]
+        self._rungs = {name: _rungs(values.shape[1:]) for name, values in bundle.check().outputs.items()}
+        self._names = {explain: output_names(bundle.spec, explain=explain) for explain in (False, True)}
         self._faults = faults
         self._runs = 0
         self._closed = False
         size = max(self._input.height, self._input.width)
         self._step = max(1, size // _SAMPLES_PER_SIDE)
 
-    def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    def run(self, batch: NDArray[np.uint8], explain: bool = False) -> tuple[NDArray[np.float32], ...]:
         """See ``Backend.run``; value c of C is −|c − brightness · (C − 1)|, brightness from a grid of pixels in 0…1."""
         if self._closed:
             raise BackendError("this instance is closed")
@@ -66,8 +69,13 @@ class FakeBackend:
         if faults.fail_every and self._runs % faults.fail_every == 0:
             raise BackendError(f"run {self._runs} fails, as fake.fail_every={faults.fail_every} asks")
         bright = brightness(batch, self._step)[: max(0, len(batch) - faults.missing_rows)]
-        outputs = tuple([_ladder(bright, rungs) for rungs in self._rungs])
+        outputs = tuple([self._output(name, batch, bright) for name in self._names[explain]])
         return outputs[: max(0, len(outputs) - faults.missing_outputs)]
+
+    def _output(self, name: str, batch: NDArray[np.uint8], bright: NDArray[np.float32]) -> NDArray[np.float32]:
+        if name == CLASS_ACTIVATION:
+            return brightness_of_cells(batch[: len(bright)], self._rungs[name].shape)
+        return _ladder(bright, self._rungs[name])
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -79,6 +87,13 @@ def brightness(batch: NDArray[np.uint8], step: int = 1) -> NDArray[np.float32]:
     samples = batch[:, ::step, ::step]
     sums: NDArray[np.float32] = np.add.reduce(samples, axis=(1, 2, 3), dtype=np.float32)
     return sums / np.float32(255 * samples[0].size)
+
+
+def brightness_of_cells(batch: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The mean of each cell of a grid laid over the pictures, 0 to 1; (N, height, width) of the grid."""
+    rows, columns = (np.array_split(range(side), cells) for side, cells in zip(batch.shape[1:3], shape, strict=True))
+    cells = [[batch[:, row[0] : row[-1] + 1, one[0] : one[-1] + 1].mean((1, 2, 3)) for one in columns] for row in rows]
+    return (np.array(cells, np.float32) / np.float32(255)).transpose(2, 0, 1)
 
 
 def _rungs(shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -4,6 +4,9 @@ Reduced precision: ``openvino.precision`` is ``f32`` (the default) or ``bf16``, 
 ``selection`` tries first for float bundles on CPUs with AMX; the bundle's check decides.
 There is no exact mode for 8-bit sums: a bundle that ``saturation.py`` finds at risk on
 this CPU is refused, since four check pictures may not show what one in seven would.
+
+Class-activation maps are computed with every run: one graph with them costs about 1 %
+of the time, a second graph without would cost its 30–80 MB. They are copied when they are asked for.
 """
 
 import threading
@@ -13,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.bundle import Bundle
-from server.backends import Backend, BackendOptions
+from server.backends import Backend, BackendOptions, output_names
 from server.backends.batches import batch_limit, padded, refuse_odd_batch
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError
 from server.backends.extras import own_extras
@@ -38,29 +41,29 @@ class OpenVinoBackend:
         self._requests = graphs.requests()
         self._input = bundle.spec.input
         self._limit = limit
-        self._outputs = [output.name for output in bundle.spec.outputs]
+        self._names = {explain: output_names(bundle.spec, explain=explain) for explain in (False, True)}
 
-    def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    def run(self, batch: NDArray[np.uint8], explain: bool = False) -> tuple[NDArray[np.float32], ...]:
         """See ``Backend.run``."""
         if self._graphs is None:
             raise BackendError("this instance is closed")
         refuse_odd_batch(batch, self._input, self._limit)
         try:
             if self._rows is not None:
-                return tuple(part[: len(batch)] for part in self._run_exactly(padded(batch, self._rows)))
+                return tuple(part[: len(batch)] for part in self._run_exactly(padded(batch, self._rows), explain))
             if len(batch) in self._requests:
-                return self._run_exactly(batch)
-            rows = [self._run_exactly(batch[row : row + 1]) for row in range(len(batch))]
+                return self._run_exactly(batch, explain)
+            rows = [self._run_exactly(batch[row : row + 1], explain) for row in range(len(batch))]
         except FAULTS as error:
             raise BackendError(f"openvino failed on a batch of {len(batch)}: {short(error)}") from error
         return tuple(np.concatenate(parts) for parts in zip(*rows, strict=True))
 
-    def _run_exactly(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    def _run_exactly(self, batch: NDArray[np.uint8], explain: bool) -> tuple[NDArray[np.float32], ...]:
         """A batch of a size that was compiled for."""
         request = self._requests[len(batch)]
         request.set_input_tensor(self._tensor(batch, shared_memory=batch.flags.writeable))
         request.infer()
-        return tuple(request.get_tensor(name).data.copy() for name in self._outputs)
+        return tuple(request.get_tensor(name).data.copy() for name in self._names[explain])
 
     def close(self) -> None:
         """Drop the requests; the graphs go with the last instance. A second time does nothing."""

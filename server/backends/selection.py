@@ -109,7 +109,7 @@ def candidates(
 
 
 def prove(backend: Backend, bundle: Bundle, max_batch_size: int) -> CheckVerdict:
-    """Run the bundle's check pictures, in batches that the instance takes.
+    """Run the bundle's check pictures, in batches that the instance takes; all outputs are judged.
 
     Raises:
         BackendError: the engine failed.
@@ -117,7 +117,7 @@ def prove(backend: Backend, bundle: Bundle, max_batch_size: int) -> CheckVerdict
     check = bundle.check()
     at_once = min(len(check.pictures), batch_limit(bundle.spec.input, max_batch_size))
     parts = [
-        backend.run(np.ascontiguousarray(check.pictures[start : start + at_once]))
+        backend.run(np.ascontiguousarray(check.pictures[start : start + at_once]), explain=True)
         for start in range(0, len(check.pictures), at_once)
     ]
     outputs: list[NDArray[np.float32]] = [np.concatenate(rows) for rows in zip(*parts, strict=True)]

@@ -6,7 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from model_zoo.bundle import Bundle
@@ -14,9 +14,11 @@ from model_zoo.errors import BundleError, PictureError, UnknownModelError
 from model_zoo.store import Store, parse_reference
 from server.backends import BACKENDS
 from server.backends.errors import BackendError
+from server.class_activation import refuse_unexplained
+from server.commands.overlays import Overlays
 from server.commands.store_flag import store_to_read
 from server.config import Config
-from server.errors import InternalError
+from server.errors import InternalError, InvalidRequestError
 from server.in_process import InProcess
 from server.job import Answer, JobOptions
 from server.loading import load
@@ -29,24 +31,26 @@ MAX_NAME_COLUMN = 120
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
-    """One file's answer, or the code and message of why there is none."""
+    """One file's answer, or the code and message of why there is none; ``overlay``: the picture with its map."""
 
     file: Path
     answer: Answer | None
     code: str = ""
     message: str = ""
+    overlay: Path | None = None
 
     def as_json(self) -> dict[str, object]:
         """Like one result of the HTTP reply, with the file's name."""
         if self.answer is None:
             return {"file": str(self.file), "predictions": [], "error": {"code": self.code, "message": self.message}}
-        return {
+        told: dict[str, object] = {
             "file": str(self.file),
             "predictions": [asdict(one) for one in self.answer.predictions],
             "width": self.answer.width,
             "height": self.answer.height,
             "error": None,
         }
+        return told if self.overlay is None else {**told, "overlay": str(self.overlay)}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -59,30 +63,35 @@ def make_parser() -> argparse.ArgumentParser:
         "--top-k", type=whole_number(1, 100_000), default=5, metavar="K", help="classes per picture (5)"
     )
     parser.add_argument("--backend", choices=("auto", *BACKENDS), default="auto", help="engine (auto)")
+    parser.add_argument(
+        "--explain", type=Path, metavar="DIR", help="write each picture into DIR with its class-activation map over it"
+    )
     parser.add_argument("--recursive", action="store_true", help="enter folders inside folders")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
     return parser
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command; 0: every file has an answer, 1: some have none, or no engine runs the model, 2: usage."""
-    parser = make_parser()
-    flags = parser.parse_args(arguments)
+    """Run the command; 0: every file has an answer, 1: some have none, no such model, no engine for it, 2: usage."""
+    flags = make_parser().parse_args(arguments)
     try:
         bundle = find_model(store_to_read(flags.store), flags.model)
-    except UnknownModelError as error:
-        parser.error(str(error))
-    except BundleError as error:
+    except (UnknownModelError, BundleError) as error:
         return _failed(str(error))
     if bundle.spec.task != "classification":
         return _failed(f"'{bundle.spec.name}' is for {bundle.spec.task}; predict needs a model for classification")
+    options = JobOptions(flags.top_k, explain=flags.explain is not None)
     try:
+        refuse_unexplained(options, bundle.spec)
+        overlays = None if flags.explain is None else Overlays(flags.explain, bundle.spec.input)
         loaded = load(Config(backend=flags.backend, max_batch_size=1), bundle)
-    except (BackendError, BundleError) as error:
+    except (BackendError, BundleError, InvalidRequestError, OSError) as error:
         return _failed(str(error))
     with InProcess(loaded) as model:
         files = list(find_files(flags.paths, recursive=flags.recursive))
-        outcomes = classify_all(model, files, JobOptions(flags.top_k))
+        outcomes = classify_all(model, files, options)
+        if overlays is not None:
+            outcomes = overlaid(outcomes, overlays)
         return _print_json(outcomes) if flags.json else _print_text(outcomes, _column(files))
 
 
@@ -141,6 +150,20 @@ def classify(model: InProcess, file: Path, options: JobOptions) -> FileOutcome:
         return FileOutcome(file, None, error.code, str(error))
     except OSError as error:
         return FileOutcome(file, None, "unreadable_file", error.strerror or str(error))
+
+
+def overlaid(outcomes: Iterable[FileOutcome], overlays: Overlays) -> Iterator[FileOutcome]:
+    """The same outcomes, each picture written with its map over it; what can't be written is an outcome of its own."""
+    for outcome in outcomes:
+        if outcome.answer is None:
+            yield outcome
+            continue
+        try:
+            yield replace(outcome, overlay=overlays.write(outcome.file, outcome.answer))
+        except PictureError as error:
+            yield FileOutcome(outcome.file, None, error.code, str(error))
+        except OSError as error:
+            yield FileOutcome(outcome.file, None, "unwritable_overlay", str(error))
 
 
 def _failed(message: str) -> int:

@@ -14,14 +14,15 @@ import orjson
 from model_zoo.errors import ModelZooError, UnknownModelError
 from model_zoo.header import Header, PictureLimits, read_header
 from server.body import Inflow, Picture, pictures_in, read_body
+from server.class_activation import refuse_unexplained
 from server.errors import AbandonedError, OverloadedError, Refusal, ServingError, refusal_of
 from server.exchange import Exchange
 from server.job import Answer, Job, PictureOutcome
 from server.metrics import UNKNOWN_MODEL
 from server.predict_options import PredictOptions, defaults, parse_options
 from server.routes import HotRoute, Routes
-from server.routes.predict_openapi import PREDICT_OPENAPI
-from server.routes.predict_reply import answered_result, failed_result, server_timing, slowest_of, stages_ms
+from server.routes.predict_openapi import predict_openapi
+from server.routes.predict_reply import answered_result, failed_result, in_ms, server_timing, slowest_of, stages_ms
 from server.served_model import ServedModel
 from server.service import Service
 
@@ -33,7 +34,7 @@ MAX_VERSION_DIGITS = 9
 def routes(service: Service) -> Routes:
     """The predict calls."""
     predict = Predict(service)
-    return Routes(hot=(HotRoute("POST", PATTERN, predict),), openapi=PREDICT_OPENAPI)
+    return Routes(hot=(HotRoute("POST", PATTERN, predict),), openapi=predict_openapi(service.config))
 
 
 class Predict:
@@ -75,15 +76,18 @@ class Predict:
     async def _predict(self, exchange: Exchange, model: ServedModel, path: dict[str, str]) -> None:
         self._service.keys.may_predict(exchange.headers)
         options = parse_options(exchange.query, self._config) if exchange.query else self._defaults
+        refuse_unexplained(options.job, model.spec)
         pictures = await self._pictures(exchange)
         model = self._find(path)  # again: another version may have taken its place while the body came
+        refuse_unexplained(options.job, model.spec)
         outcomes = await self._outcomes(exchange, model, pictures, options)
         await self._reply(exchange, model, outcomes)
 
     async def _pictures(self, exchange: Exchange) -> list[Picture]:
         config = self._config
         declared = exchange.headers.get(b"content-length")
-        body = await read_body(exchange.receive, declared, config.max_body_bytes, config.body_timeout_s, self._inflow)
+        limits = config.max_body_bytes, config.body_timeout_s
+        body = await read_body(exchange.receive, declared, *limits, self._inflow, exchange.peer)
         kind = exchange.headers.get(b"content-type", b"")
         most = config.max_images_per_request
         if len(body) > OFF_LOOP_BYTES and kind.startswith((b"multipart/", b"application/json")):
@@ -137,7 +141,10 @@ class Predict:
             if watch is not None:
                 watch.cancel()
 
-    def _watch(self, exchange: Exchange, model: ServedModel, jobs: list[Job]) -> "asyncio.Task[None]":
+    def _watch(self, exchange: Exchange, model: ServedModel, jobs: list[Job]) -> "asyncio.Task[None] | None":
+        if exchange.peer is not None:
+            exchange.peer.watch(lambda: model.abandon(jobs))
+            return None
         return asyncio.get_running_loop().create_task(self._abandon_on_disconnect(exchange, model, jobs))
 
     async def _abandon_on_disconnect(self, exchange: Exchange, model: ServedModel, jobs: list[Job]) -> None:
@@ -160,9 +167,10 @@ class Predict:
         exchange.record.update(model=name, version=model.spec.version, images=len(outcomes))
         stages = [stages_ms(answer.times) for answer in answers]
         timings = iter(stages)
+        spec = model.spec.input
         results = [
-            failed_result(outcome.refusal) if outcome.answer is None else answered_result(outcome.answer, next(timings))
-            for outcome in outcomes
+            failed_result(one.refusal) if one.answer is None else answered_result(one.answer, next(timings), spec)
+            for one in outcomes
         ]
         if not answers and outcomes[0].refusal is not None:
             await exchange.refuse(outcomes[0].refusal, results=results)
@@ -175,7 +183,7 @@ class Predict:
                 "model": name,
                 "version": model.spec.version,
                 "request_id": exchange.request_id,
-                "timing_ms": {"total": round((time.monotonic() - exchange.started_s) * 1e3, 3)},
+                "timing_ms": {"total": in_ms(time.monotonic() - exchange.started_s)},
                 "results": results,
             }
         )

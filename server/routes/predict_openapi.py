@@ -5,6 +5,8 @@
 
 from typing import Any
 
+from server.class_activation import EXPLAIN
+from server.config import Config
 from server.predict_options import MAX_TOP_K
 
 _NUMBER = {"type": "number"}
@@ -16,16 +18,17 @@ _PARAMETERS: list[dict[str, Any]] = [
         "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K, "default": 5},
     },
     {
-        "name": "timeout_ms", "in": "query", "description": "give up after this long, from when the body is complete",
-        "schema": {"type": "number", "minimum": 1, "maximum": 60000, "default": 5000},
-    },
-    {
         "name": "priority", "in": "query", "description": "0 is served first, 9 last",
         "schema": {"type": "integer", "minimum": 0, "maximum": 9, "default": 5},
     },
     {
         "name": "threshold", "in": "query", "description": "leave out classes that score less",
         "schema": {"type": "number", "minimum": -1e9, "maximum": 1e9},
+    },
+    {
+        "name": "explain", "in": "query",
+        "description": "also tell where each picture speaks for its best class; 400 where the model can't",
+        "schema": {"type": "string", "enum": [EXPLAIN]},
     },
 ]  # fmt: skip
 
@@ -35,6 +38,27 @@ _ITEM_ERROR = {
     "type": ["object", "null"],
     "required": ["code", "message"],
     "properties": {"code": _TEXT, "message": _TEXT},
+}
+
+# Of one result; streams tell the same.
+CLASS_ACTIVATION_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "where the picture speaks for its best class; with explain=cam alone",
+    "required": ["index", "height", "width", "maximum", "box", "png"],
+    "properties": {
+        "index": {"type": "integer", "description": "the class that the map is of"},
+        "height": {"type": "integer", "description": "of the map, cells"},
+        "width": {"type": "integer", "description": "of the map, cells"},
+        "maximum": {"type": "number", "minimum": 0, "description": "what level 255 stands for, in units of the logit"},
+        "box": {
+            "type": "array",
+            "items": _NUMBER,
+            "minItems": 4,
+            "maxItems": 4,
+            "description": "where the map lies on the picture as shown: left, top, right, bottom, px",
+        },
+        "png": {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"},
+    },
 }
 
 _RESULT = {
@@ -54,6 +78,7 @@ _RESULT = {
         "error": _ITEM_ERROR,
         "timing_ms": {"type": "object", "properties": dict.fromkeys(_STAGES, _NUMBER)},
         "batch_size": {"type": "integer"},
+        "class_activation": CLASS_ACTIVATION_SCHEMA,
     },
 }
 
@@ -132,14 +157,21 @@ _PATH_PARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 
-def _call(summary: str, *in_path: str) -> dict[str, Any]:
+def _timeout(config: Config) -> dict[str, Any]:
+    return {
+        "name": "timeout_ms", "in": "query", "description": "give up after this long, from when the body is complete",
+        "schema": {"type": "number", "minimum": 1, "maximum": config.max_timeout_ms, "default": config.timeout_ms},
+    }  # fmt: skip
+
+
+def _call(config: Config, summary: str, *in_path: str) -> dict[str, Any]:
     json_error = {"application/json": {"schema": ERROR_FORM}}
     return {
         "post": {
             "tags": ["predict"],
             "summary": summary,
             "operationId": "predict_" + "_".join(in_path or ("default",)),
-            "parameters": [*(_PATH_PARAMETERS[name] for name in in_path), *_PARAMETERS],
+            "parameters": [*(_PATH_PARAMETERS[name] for name in in_path), *_PARAMETERS, _timeout(config)],
             "requestBody": _BODY,
             "responses": {
                 "200": {
@@ -153,8 +185,10 @@ def _call(summary: str, *in_path: str) -> dict[str, Any]:
     }
 
 
-PREDICT_OPENAPI: dict[str, Any] = {
-    "/v1/predict": _call("Classify with the default model"),
-    "/v1/models/{model}/predict": _call("Classify with a model's newest version", "model"),
-    "/v1/models/{model}/versions/{version}/predict": _call("Classify with one version", "model", "version"),
-}
+def predict_openapi(config: Config) -> dict[str, Any]:
+    """Path → call, with the bounds that this server was given."""
+    return {
+        "/v1/predict": _call(config, "Classify with the default model"),
+        "/v1/models/{model}/predict": _call(config, "Classify with a model's newest version", "model"),
+        "/v1/models/{model}/versions/{version}/predict": _call(config, "Classify with one version", "model", "version"),
+    }

@@ -207,6 +207,39 @@ def test_wrong_outputs_fail_with_a_reason(outputs: list[NDArray[np.float32]], re
     assert reason in verdict.detail
 
 
+def explained(logits: NDArray[np.float32], maps: NDArray[np.float32]) -> CheckSet:
+    """A check with class-activation maps, which may be off by 1; logits by 2."""
+    return CheckSet(PICTURES, {"logits": logits, "class_activation": maps}, {"logits": 2.0, "class_activation": 1.0})
+
+
+def test_maps_are_judged_by_their_own_tolerance_and_told_apart() -> None:
+    logits, maps = 9 * np.eye(4, dtype=np.float32), np.full((4, 2, 2), 30, np.float32)
+    verdict = compare(explained(logits, maps), [logits + np.float32(0.25), maps + np.float32(0.9)])
+    assert (verdict.passed, verdict.max_abs_diff) == (True, 0.25)
+    verdict = compare(explained(logits, maps), [logits, maps + np.float32(1.1)])
+    assert not verdict.passed
+    assert "class_activation differs by 1.1" in verdict.detail
+
+
+def test_the_map_of_another_first_class_is_not_compared() -> None:
+    logits, maps = np.zeros((4, 3), np.float32), np.zeros((4, 2, 2), np.float32)
+    logits[:, 0] = 0.3
+    turned, other = logits.copy(), maps.copy()
+    turned[2, 1] = 0.4
+    other[2] = 50
+    assert compare(explained(logits, maps), [turned, other]).passed
+    assert not compare(explained(logits, maps), [logits, other]).passed
+    other[1] = 50
+    assert not compare(explained(logits, maps), [turned, other]).passed
+
+
+def test_maps_get_a_tenth_of_their_largest_value() -> None:
+    maps = np.linspace(-5, 20, 16, dtype=np.float32).reshape(4, 2, 2)
+    logits = 9 * np.eye(4, dtype=np.float32)
+    check = make_check(PICTURES, lambda _: [logits, maps], names=("logits", "class_activation"))
+    assert check.atol["class_activation"] == pytest.approx(2.0)
+
+
 def test_make_check_records_what_runs() -> None:
     """Expected values are the runner's; the tolerance grows with them and with the precision."""
 

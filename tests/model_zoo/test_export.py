@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from model_zoo.architectures import ARCHITECTURES, build, input_spec
 from model_zoo.architectures.mobilenet_v2 import STAGES
@@ -22,6 +24,7 @@ from model_zoo.architectures.mobilenet_v3 import LARGE, SMALL
 from model_zoo.bundle import Bundle
 from model_zoo.errors import ModelZooError, WeightsError
 from model_zoo.export import FromPixels, Provenance, build_bundle, export_bundle, export_onnx, reference_logits
+from model_zoo.graph_class_activation import map_error, remove_class_activation
 from model_zoo.spec import ArchitectureRef, InputSpec
 from model_zoo.store import Store
 from model_zoo.weights import pretrained, restore
@@ -42,6 +45,8 @@ SHORTENED: dict[str, dict[str, object]] = {
     "mobilenet_v3_large": {"blocks": LARGE[:8] + LARGE[10:12]},
 }
 ONE_OF_EACH = {"grey28", "squeezenet1_1", "seresnet50", "densenet121", "efficientnet_lite1", "shufflenet_v2_x0_5"}
+# What stands between the pooled features and the logits there is no linear layer alone.
+WITHOUT_MAPS = {"mobilenet_v3_small", "mobilenet_v3_large", "squeezenet1_1"}
 PLAIN = {"Transpose", "Cast", "Sub", "Mul", "Conv", "Clip", "Relu", "Add", "GlobalAveragePool", "Flatten", "Gemm"}
 ALSO: dict[str, set[str]] = {
     "mobilenet_v3": {"HardSwish", "HardSigmoid"},
@@ -73,12 +78,33 @@ def settled(module: nn.Module, spec: InputSpec) -> nn.Module:
     return module.eval()
 
 
-def run(model: bytes, pictures: Pictures) -> NDArray[np.float32]:
+def run(model: bytes, pictures: Pictures, output: str = "logits") -> NDArray[np.float32]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    logits: NDArray[np.float32] = session.run(["logits"], {"images": pictures})[0]
-    return logits
+    values: NDArray[np.float32] = session.run([output], {"images": pictures})[0]
+    return values
+
+
+class LastPooled(TorchDispatchMode):
+    """Keeps what the last mean over places was taken of."""
+
+    features: torch.Tensor
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        if func is torch.ops.aten.mean.dim and list(args[1]) == [2, 3]:
+            self.features = args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def reference_maps(module: nn.Module, spec: InputSpec, pictures: Pictures) -> NDArray[np.float64]:
+    """Zhou et al.'s formula in float64 on torch's own features, of each picture's best class: (N, h, w)."""
+    exact = copy.deepcopy(FromPixels(module, spec)).eval().double()
+    with torch.no_grad(), LastPooled() as pooled:
+        best = exact(torch.from_numpy(np.array(pictures))).argmax(dim=1)
+    last = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
+    maps = torch.einsum("nc,nchw->nhw", last.weight.detach().double()[best], pooled.features)
+    return maps.numpy()
 
 
 def operators(model: bytes) -> Counter[str]:
@@ -95,31 +121,68 @@ def small_net() -> tuple[nn.Module, bytes]:
     return module, export_onnx(module, spec)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in ONE_OF_EACH else pytest.mark.slow) for name in ARCHITECTURES]
-)
-def test_the_graph_says_what_torch_says(name: str) -> None:
-    """On real photos, against torch in float64; any batch size; plain operators only."""
+@cache
+def settled_export(name: str) -> tuple[InputSpec, nn.Module, bytes]:
+    """An architecture, shortened, with twenty classes, and its export."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     spec = input_spec(name)
     module = settled(build(name, 20, **SHORTENED.get(name, {})), spec)  # type: ignore[arg-type]
-    model, pictures = export_onnx(module, spec), pictures_for(spec)
+    return spec, module, export_onnx(module, spec)
+
+
+EVERY = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ONE_OF_EACH else pytest.mark.slow) for name in ARCHITECTURES]
+)
+
+
+@EVERY
+def test_the_graph_says_what_torch_says(name: str) -> None:
+    """On real photos, against torch in float64; any batch size; plain operators only."""
+    spec, module, model = settled_export(name)
+    pictures = pictures_for(spec)
     expected = reference_logits(module, spec, pictures)
     atol = 1e-4 * float(np.abs(expected).max())
     np.testing.assert_allclose(run(model, pictures), expected, rtol=0, atol=atol)
     np.testing.assert_allclose(run(model, pictures[:1]), expected[:1], rtol=0, atol=atol)
     allowed = PLAIN.union(*(extra for family, extra in ALSO.items() if name.startswith(family)))
-    assert set(operators(model)) <= allowed
+    graph = onnx.load_from_string(model)
+    assert remove_class_activation(graph) == (name not in WITHOUT_MAPS)
+    assert {node.op_type for node in graph.graph.node} <= allowed
+
+
+@EVERY
+def test_maps_are_the_papers_formula_on_torchs_features(name: str) -> None:
+    """Which architectures have them, and that they are right: batches of any size, against torch in float64."""
+    spec, module, model = settled_export(name)
+    names = [output.name for output in onnx.load_from_string(model).graph.output]
+    if name in WITHOUT_MAPS:
+        assert names == ["logits"]
+        return
+    assert names == ["logits", "class_activation"]
+    pictures = pictures_for(spec)
+    expected = reference_maps(module, spec, pictures)
+    atol = 1e-4 * float(np.abs(expected).max())
+    maps = run(model, pictures, "class_activation")
+    np.testing.assert_allclose(maps, expected, rtol=0, atol=atol)
+    np.testing.assert_allclose(run(model, pictures[2:3], "class_activation"), expected[2:3], rtol=0, atol=atol)
+    logits = reference_logits(module, spec, pictures)
+    assert map_error(onnx.load_from_string(model), logits, maps) < 1e-4
 
 
 def test_input_and_output_are_the_contracts() -> None:
     graph = onnx.load_from_string(small_net()[1]).graph
-    (image,), (logits,) = graph.input, graph.output
+    (image,), (logits, maps) = graph.input, graph.output
     sizes = [d.dim_param or d.dim_value for d in image.type.tensor_type.shape.dim]
     assert (image.name, image.type.tensor_type.elem_type, sizes) == ("images", onnx.TensorProto.UINT8, ["N", 28, 28, 1])
     sizes = [d.dim_param or d.dim_value for d in logits.type.tensor_type.shape.dim]
     assert (logits.name, logits.type.tensor_type.elem_type, sizes) == ("logits", onnx.TensorProto.FLOAT, ["N", 10])
+    sizes = [d.dim_param or d.dim_value for d in maps.type.tensor_type.shape.dim]
+    assert (maps.name, maps.type.tensor_type.elem_type, sizes) == (
+        "class_activation",
+        onnx.TensorProto.FLOAT,
+        ["N", 7, 7],
+    )
 
 
 def test_nodes_and_constants_have_the_layers_names() -> None:
@@ -222,6 +285,27 @@ def test_the_check_is_torch_in_float64(written: Bundle) -> None:
     np.testing.assert_allclose(check.outputs["logits"], expected, rtol=0, atol=1e-6)
 
 
+def test_a_bundle_offers_its_maps_and_checks_them(written: Bundle) -> None:
+    check = written.check()
+    assert written.spec.offers_class_activation
+    assert list(check.outputs) == ["logits", "class_activation"]
+    expected = reference_maps(small_net()[0], input_spec("grey28"), check.pictures)
+    np.testing.assert_allclose(check.outputs["class_activation"], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_maps_that_do_not_explain_torchs_logits_are_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, model = small_net()
+    graph = onnx.load_from_string(model)
+    lookup = next(node for node in graph.graph.node if node.op_type == "ArgMax")
+    lookup.op_type = "ArgMin"
+    monkeypatch.setattr("model_zoo.export.export_onnx", lambda *_, **__: graph.SerializeToString())
+    with pytest.raises(ModelZooError, match="do not explain torch's logits"):
+        write_small(module, tmp_path)
+    assert Store(tmp_path).names() == []
+
+
 def test_a_bundle_may_leave_the_weights_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module, model = small_net()
     monkeypatch.setattr("model_zoo.export.export_onnx", lambda *_, **__: model)
@@ -267,6 +351,10 @@ def test_a_zoo_name_becomes_a_bundle_that_recognises_the_photos(tmp_path: Path) 
         "Cast": 1,
         "Sub": 1,
         "Mul": 1,
+        "ArgMax": 1,
+        "Gather": 1,
+        "Reshape": 3,
+        "MatMul": 1,
     }
 
 

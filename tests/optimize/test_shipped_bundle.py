@@ -9,6 +9,7 @@ import pytest
 
 from model_zoo.bundle import Bundle
 from model_zoo.check import compare
+from model_zoo.graph_class_activation import map_error, remove_class_activation
 from model_zoo.store import shipped_store
 from optimize.judging.agreement import agreement, top_k_hits
 from optimize.judging.arithmetic import Arithmetic, open_model
@@ -17,7 +18,7 @@ from server.backends.saturation import may_saturate
 from tests.model_zoo.labelled_photos import photos
 
 ARITHMETIC: tuple[Arithmetic, ...] = ("reference", "exact", "fast")
-FLOAT_WORK = {"Conv", "FusedConv", "Add", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
+FLOAT_WORK = {"Conv", "FusedConv", "Add", "Gemm", "FusedGemm", "FusedMatMul"}
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,7 @@ def test_the_runtime_computes_all_of_it_in_integers(bundle: Bundle, tmp_path: Pa
     kinds = Counter(node.op_type for node in onnx.load(path).graph.node)
     assert not FLOAT_WORK & kinds.keys()
     assert (kinds["QLinearConv"], kinds["QLinearAdd"], kinds["QGemm"]) == (49, 9, 1)
+    assert kinds["MatMul"] == 1, "the class-activation map's alone"
 
 
 def test_no_sum_can_overflow_on_old_cpus(bundle: Bundle) -> None:
@@ -67,8 +69,37 @@ def test_fast_sums_are_the_exact_ones(bundle: Bundle) -> None:
 @pytest.mark.parametrize("arithmetic", ARITHMETIC)
 def test_its_own_check_passes(bundle: Bundle, arithmetic: Arithmetic) -> None:
     check = bundle.check()
-    verdict = compare(check, [open_model(bundle.read_model(), arithmetic)(check.pictures)])
+    outputs = [open_model(bundle.read_model(), arithmetic, output=name)(check.pictures) for name in check.outputs]
+    verdict = compare(check, outputs)
+    assert list(check.outputs) == ["logits", "class_activation"]
     assert verdict.passed, verdict.detail
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETIC)
+def test_the_map_changes_no_bit_of_the_logits(bundle: Bundle, arithmetic: Arithmetic) -> None:
+    """With it and without, on real photos; on all 341 of the clothing photos when it was made."""
+    plain = onnx.load_from_string(bundle.read_model())
+    assert remove_class_activation(plain)
+    pictures, _ = photos(bundle.spec.input)
+    without = open_model(plain.SerializeToString(), arithmetic)(pictures)
+    np.testing.assert_array_equal(open_model(bundle.read_model(), arithmetic)(pictures), without)
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETIC)
+def test_maps_explain_the_logits_to_a_hundredth(bundle: Bundle, arithmetic: Arithmetic) -> None:
+    """Mean and bias are the logit, but for the pooled features' rounding to 8 bits."""
+    pictures, _ = photos(bundle.spec.input)
+    model = bundle.read_model()
+    logits, maps = (open_model(model, arithmetic, output=name)(pictures) for name in ("logits", "class_activation"))
+    assert maps.shape == (20, 7, 7)
+    assert map_error(onnx.load_from_string(model), logits, maps) < 0.01
+
+
+def test_the_bytes_of_the_map_are_few(bundle: Bundle) -> None:
+    model = onnx.load_from_string(bundle.read_model())
+    before = model.ByteSize()
+    assert remove_class_activation(model)
+    assert before - model.ByteSize() < 2000
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETIC)

@@ -30,13 +30,21 @@ def test_everything_said_is_taken() -> None:
     [
         "top_k=0", "top_k=-1", "top_k=1000000000", "top_k=NaN", "top_k=", "top_k=2.5", "top_k=1e2", "top_k=٣",
         "top_k=" + "9" * 5000, "top_k=1&top_k=2", "priority=10", "priority=-1", "timeout_ms=0", "timeout_ms=-5",
-        "timeout_ms=nan", "timeout_ms=inf", "timeout_ms=99999999", "threshold=nan", "threshold=x", "explain=cam",
+        "timeout_ms=nan", "timeout_ms=inf", "timeout_ms=99999999", "threshold=nan", "threshold=x", "explain=",
+        "explain=CAM", "explain=true", "explain=cam&explain=cam",
         "topk=3", "%ff=1", "top_k=%ff",
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(query: str) -> None:
     with pytest.raises(InvalidRequestError):
         parse_options(query.encode("utf-8"), CONFIG)
+
+
+def test_an_explanation_is_asked_for_by_name() -> None:
+    assert parse_options(b"explain=cam", CONFIG).job.explain
+    assert not parse_options(b"top_k=3", CONFIG).job.explain
+    with pytest.raises(InvalidRequestError, match="explain must be cam"):
+        parse_options(b"explain=lime", CONFIG)
 
 
 def test_a_typing_error_gets_a_hint() -> None:

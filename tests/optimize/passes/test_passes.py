@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
+from model_zoo.graph_class_activation import add_class_activation, map_error
 from optimize.errors import PassError, RecipeError, UnknownPassError
 from optimize.judging.arithmetic import open_model
 from optimize.passes import PASSES, load_pass
@@ -17,6 +18,25 @@ def test_output_takes_and_gives_what_the_input_did(name: str) -> None:
     before, after = onnx.load_from_string(model).graph, onnx.load_from_string(smaller).graph
     assert list(after.input) == list(before.input)
     assert list(after.output) == list(before.output)
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_a_class_activation_map_is_kept(name: str) -> None:
+    """The logits stay as they are without it; the map is nearly the parent's, and explains the new logits."""
+    parent = onnx.load_from_string(residual_net())
+    plain = load_pass(name).run(parent.SerializeToString(), pictures(32), {})
+    assert add_class_activation(parent)
+    model = parent.SerializeToString()
+    smaller = load_pass(name).run(model, pictures(32), {})
+    assert [output.name for output in onnx.load_from_string(smaller).graph.output] == ["logits", "class_activation"]
+    unseen = pictures(64, seed=1)
+    logits, maps = (open_model(smaller, "reference", output=one)(unseen) for one in ("logits", "class_activation"))
+    np.testing.assert_array_equal(logits, open_model(plain, "reference")(unseen))
+    assert map_error(onnx.load_from_string(smaller), logits, maps) < 0.02
+    same = logits.argmax(axis=1) == open_model(model, "reference")(unseen).argmax(axis=1)
+    expected = open_model(model, "reference", output="class_activation")(unseen)
+    assert same.mean() > 0.9
+    assert np.sqrt(((maps - expected)[same] ** 2).mean()) < 0.05 * expected.std()
 
 
 @pytest.mark.parametrize("name", PASSES)

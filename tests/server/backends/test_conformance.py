@@ -222,6 +222,49 @@ def test_answers_are_those_of_numpy(name: str, kind: MeanColour, max_batch: int,
     instance.close()
 
 
+@pytest.mark.parametrize("rows", [None, MAX_BATCH], ids=["any batch", "fixed batch"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_maps_come_when_they_are_asked_for(name: str, rows: int | None, store: Path) -> None:
+    kind = MeanColour(name="mapped", height=16, width=12, embedding=True, maps=True, rows=rows)
+    bundle = kind.write(store)
+    instance = load(name, bundle)
+    for count in (1, 3, MAX_BATCH):
+        batch = pictures(bundle, count, seed=count)
+        logits, means = instance.run(batch)
+        same_logits, maps, same_means = instance.run(batch, explain=True)
+        np.testing.assert_array_equal(logits, same_logits)
+        np.testing.assert_array_equal(means, same_means)
+        assert (maps.shape, maps.dtype) == ((count, 4, 4), np.float32)
+    instance.close()
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_maps_are_those_of_numpy_and_of_their_pictures(name: str, store: Path) -> None:
+    kind = MeanColour(name="maps_of_numpy", maps=True)
+    instance = load(name, kind.write(store))
+    batch = np.random.default_rng(0).integers(0, 256, (MAX_BATCH, 16, 12, 3), dtype=np.uint8)
+    for rows in range(1, MAX_BATCH + 1):
+        _, maps = instance.run(batch[:rows].copy(), explain=True)
+        np.testing.assert_allclose(maps, kind.expected(batch[:rows])[1], atol=2e-3)
+    instance.close()
+
+
+def test_an_explanation_that_a_bundle_lacks_changes_nothing(backend: Backend, bundle: Bundle) -> None:
+    batch = pictures(bundle, 2)
+    for output, same in zip(backend.run(batch), backend.run(batch, explain=True), strict=True):
+        np.testing.assert_array_equal(output, same)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_the_check_covers_the_maps(name: str, store: Path) -> None:
+    draft = MeanColour(name="other_maps", maps=True).draft()
+    wrong = {**draft.check.outputs, "class_activation": draft.check.outputs["class_activation"][:, ::-1].copy()}
+    bundle = write_bundle(store, replace(draft, check=replace(draft.check, outputs=wrong)))
+    verdict = prove(load(name, bundle), bundle, MAX_BATCH)
+    assert not verdict.passed
+    assert "class_activation differs" in verdict.detail
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_an_output_that_the_graph_does_not_have_is_refused(name: str, store: Path) -> None:
     draft = MeanColour(name="other_outputs").draft()

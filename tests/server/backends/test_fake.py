@@ -39,6 +39,17 @@ def test_outputs_have_the_shapes_of_the_bundle(bundle: Bundle) -> None:
     assert [output.shape for output in fake(bundle).run(levels(1, 2))] == [(2, 10), (2, 3)]
 
 
+def test_a_map_is_the_brightness_of_its_cells(store: Path) -> None:
+    bundle = MeanColour(name="fake_maps", maps=True).write(store)
+    picture = np.zeros((2, 16, 12, 3), np.uint8)
+    picture[0, 4:8, 9:12] = 255
+    (maps,) = fake(bundle).run(picture, explain=True)[1:]
+    expected = np.zeros((2, 4, 4), np.float32)
+    expected[0, 1, 3] = 1
+    np.testing.assert_array_equal(maps, expected)
+    assert len(fake(bundle).run(picture)) == 1
+
+
 def test_every_nth_run_fails(bundle: Bundle) -> None:
     instance = fake(bundle, fail_every="3")
     for _ in range(2):

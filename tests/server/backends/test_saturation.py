@@ -68,6 +68,20 @@ def test_a_classifiers_weights_are_paired_along_its_input(transposed: bool) -> N
     assert may_saturate(gemm(weights, transposed))
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_rows_looked_up_in_weights_are_paired_along_the_sum(axis: int) -> None:
+    rows = np.zeros((2, 4), np.int8)
+    rows[:, 0] = rows[0, 2] = 127
+    assert not may_saturate(looked_up(rows, axis))
+    rows[1, 1] = 127
+    assert may_saturate(looked_up(rows, axis))
+
+
+def test_rows_looked_up_in_floats_are_safe_and_other_computed_products_at_risk() -> None:
+    assert not may_saturate(looked_up(np.ones((2, 4), np.float32), 0))
+    assert may_saturate(serialised([helper.make_node("MatMul", ["computed", "x"], ["y"])], {}))
+
+
 def test_float_graphs_and_unsigned_weights_are_safe() -> None:
     assert not may_saturate(MeanColour().graph())
     assert not may_saturate(convolution(np.full((1, 2, 1, 1), 255, np.uint8)))
@@ -111,6 +125,18 @@ def gemm(weights: np.ndarray, transposed: bool) -> bytes:
         helper.make_node("Gemm", ["x", "w"], ["y"], transB=int(transposed)),
     ]
     return serialised(nodes, {"weights": weights if transposed else weights.T.copy(), "scale": np.array(1, np.float32)})
+
+
+def looked_up(rows: np.ndarray, axis: int) -> bytes:
+    """Gather → DequantizeLinear → Reshape → MatMul with computed features; ``rows`` are (outputs, inputs)."""
+    nodes = [
+        helper.make_node("Gather", ["weights", "best"], ["codes"], axis=axis),
+        helper.make_node("DequantizeLinear", ["codes", "scale"], ["row"]),
+        helper.make_node("Reshape", ["row", "shape"], ["rows"]),
+        helper.make_node("MatMul", ["rows", "x"], ["y"]),
+    ]
+    constants = {"weights": rows.T.copy() if axis else rows, "scale": np.array(1, np.float32)}
+    return serialised(nodes, {**constants, "best": np.array([0]), "shape": np.array([0, 1, -1])})
 
 
 def serialised(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> bytes:

@@ -30,7 +30,7 @@ class Scripted:
         self.name = name
         self.outputs = outputs
 
-    def run(self, batch: np.ndarray) -> tuple[np.ndarray, ...]:
+    def run(self, batch: np.ndarray, explain: bool = False) -> tuple[np.ndarray, ...]:
         if isinstance(self.outputs, BackendError):
             raise self.outputs
         return self.outputs
@@ -189,7 +189,7 @@ def test_the_check_runs_in_batches_that_the_instance_takes(at_once: int, bundle:
     kind = MeanColour(name="conformance", embedding=True)
 
     class Numpy(Scripted):
-        def run(self, batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        def run(self, batch: np.ndarray, explain: bool = False) -> tuple[np.ndarray, ...]:
             sizes.append(len(batch))
             return kind.expected(batch)
 

@@ -160,23 +160,21 @@ def test_a_name_that_could_confuse_a_terminal_is_shown_harmless(
     assert "\x1b" not in out
 
 
-def test_an_upside_down_model_name_is_a_usage_error(
+def test_a_misspelt_model_name_is_answered_with_a_near_one(
     store: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main([str(pictures), "--store", str(store), "--model", "mean_color"])
-    assert stopped.value.code == 2
-    assert "did you mean 'mean_colour'" in capsys.readouterr().err
+    code, _, err = predict(capsys, pictures, "--store", store, "--model", "mean_color")
+    assert code == 1
+    assert "did you mean 'mean_colour'" in err
 
 
 def test_several_models_must_be_chosen_from(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "store"
     write_mean_colour(root, "one")
     write_mean_colour(root, "two")
-    with pytest.raises(SystemExit) as stopped:
-        main([str(pictures), "--store", str(root)])
-    assert stopped.value.code == 2
-    assert "there are one, two: choose with --model" in capsys.readouterr().err
+    code, _, err = predict(capsys, pictures, "--store", root)
+    assert code == 1
+    assert "there are one, two: choose with --model" in err
     code, out, _ = predict(capsys, pictures / "red.png", "--store", root, "--model", "two/1", "--json")
     assert code == 0
     assert json.loads(out)[0]["predictions"][0]["label"] == "red"

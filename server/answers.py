@@ -1,0 +1,78 @@
+"""From what an engine returned to what each picture is told: count, activate, rank, explain."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.bundle import Bundle
+from model_zoo.spec import CLASS_ACTIVATION, OutputSpec
+from model_zoo.top_k import activate, top_k
+from server.errors import InternalError
+from server.job import Answer, Job, Prediction
+
+Outputs = Sequence[NDArray[np.float32]]
+
+
+class Answers:
+    """Makes one model's answers. ``explains``: whether the model has class-activation maps."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._labels = bundle.labels
+        self._input = bundle.spec.input
+        self._specs = bundle.spec.outputs
+        self._map = next((row for row, spec in enumerate(self._specs) if spec.kind == CLASS_ACTIVATION), None)
+        self.explains = self._map is not None
+
+    def scores(self, outputs: Outputs, rows: int) -> NDArray[np.float32]:
+        """What each of ``rows`` pictures scored: (rows, classes), after the activation.
+
+        Raises:
+            InternalError: see ``counted``.
+        """
+        counted(outputs, self._specs, rows)
+        return activate(outputs[0], self._specs[0].activation)
+
+    def maps(self, outputs: Outputs) -> NDArray[np.float32] | None:
+        """Where each picture speaks for its best class, (rows, h, w), ≥ 0; None when the engine gave none."""
+        if self._map is None or len(outputs) < len(self._specs):
+            return None
+        maps: NDArray[np.float32] = np.maximum(outputs[self._map], np.float32(0))
+        return maps
+
+    def answer(
+        self,
+        job: Job,
+        scores: NDArray[np.float32],
+        batch_size: int,
+        shown: NDArray[np.float32] | None = None,
+        reused: bool = False,
+    ) -> Answer:
+        """What one picture is told of its scores, (classes,); ``shown`` is the map of the best one."""
+        options = job.options
+        indices, values = top_k(scores, min(options.top_k, scores.shape[0]))
+        ranked = [
+            Prediction(index, self._labels[index], score)
+            for index, score in zip(indices.tolist(), values.tolist(), strict=True)
+        ]
+        width, height = (self._input.width, self._input.height) if job.header is None else job.header.upright_size
+        least = options.threshold
+        wanted = ranked if least == -math.inf else [one for one in ranked if one.score >= least]
+        return Answer(wanted, ranked[0], width, height, job.times, batch_size, reused, shown)
+
+
+def counted(outputs: Outputs, specs: Sequence[OutputSpec], rows: int) -> None:
+    """Refuse outputs that are not one row per picture: an answer must never go to the wrong one.
+
+    Class-activation maps may be left out: they are there when they were asked for.
+
+    Raises:
+        InternalError: too few outputs or too many, or one with another number of rows.
+    """
+    given = specs if len(outputs) == len(specs) else [spec for spec in specs if spec.kind != CLASS_ACTIVATION]
+    if len(outputs) != len(given):
+        raise InternalError(f"the backend gave {len(outputs)} outputs instead of {len(given)}")
+    for output, spec in zip(outputs, given, strict=True):
+        if output.shape[0] != rows:
+            raise InternalError(f"output {spec.name} has {output.shape[0]} rows for {rows} pictures")
