@@ -14,10 +14,7 @@ The choices, and what they cost.
   and answer sooner. It also stops where t(n) would break the tightest deadline in
   it. A job whose deadline cannot be met any more is answered at once; under
   overload the alternative is to be late for everybody.
-- Admission is by predicted wait: images ahead × learned time per image ÷ instances.
-  What could not start within its deadline, or within ``max_queue_wait_s``, is told
-  so now (429), while it can still go elsewhere. The prediction is a moving average:
-  a sudden change of picture size or machine load is learned within some ten batches.
+- Whoever would wait too long is refused at the door (``admission.py``).
 - ``max_queue_delay_s`` (0 by default) makes a free instance wait for company,
   counted from the oldest job's arrival. For GPUs whose t(n) is flat.
 
@@ -33,27 +30,14 @@ What it does not do: pre-empt a running batch, or look inside a picture.
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from server.errors import DeadlineExceededError, DrainingError, OverloadedError, ServingError
+from server.admission import Admission, BatchLimits
+from server.errors import DeadlineExceededError, DrainingError, ServingError
 from server.job import Job
 from server.job_queue import JobQueue
-from server.latency_model import LatencyModel
 
 Clock = Callable[[], float]
 RefusedCallback = Callable[[list[tuple[Job, ServingError]]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """Bounds of one model's queue and batches."""
-
-    max_batch_size: int = 8
-    max_queue_delay_s: float = 0.0
-    max_queue_images: int = 256
-    max_queue_bytes: int = 256 * 2**20
-    max_queue_wait_s: float = 0.25
-    starvation_s: float = 1.0
 
 
 class Batcher:
@@ -65,16 +49,13 @@ class Batcher:
 
     def __init__(self, limits: BatchLimits, on_refused: RefusedCallback, clock: Clock = time.monotonic) -> None:
         self.limits = limits
-        self.latency = LatencyModel()
         self._clock = clock
         self._on_refused = on_refused
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._queue = JobQueue(limits.starvation_s)
-        self._instances = 0
+        self._admission = Admission(limits, self._queue)
         self._idle = 0
-        self._running_images = 0
-        self._efficient_size = limits.max_batch_size
         self._draining = False
         self._closed = False
 
@@ -89,12 +70,37 @@ class Batcher:
         """
         with self._lock:
             now_s = self._clock()
-            self._admit(jobs, now_s)
+            self._refuse_when_draining()
+            self._admission.check_posts(jobs, now_s)
             for job in jobs:
                 job.arrived_s = now_s
                 self._queue.add(job, now_s)
             self._work.notify(len(jobs))
             return self._queue.images > self._idle
+
+    def submit_frame(self, job: Job, instead_of: Job | None = None) -> bool:
+        """Admit a frame of a stream, in the place of an older one of the same stream if that still waits.
+
+        Returns:
+            True when it took that place: the older one is out of the queue.
+        Raises:
+            OverloadedError: too many frames or bytes wait; the older one still does.
+            DrainingError: no new work is taken.
+            ValueError: the two are not of one stream.
+        """
+        if job.stream is None or (instead_of is not None and instead_of.stream != job.stream):
+            raise ValueError("a frame has a stream, and takes the place of a frame of the same one only")
+        with self._lock:
+            now_s = self._clock()
+            replaced = instead_of if instead_of is not None and instead_of.waiting else None
+            self._refuse_when_draining()
+            self._admission.check_frame(job, replaced)
+            job.arrived_s = now_s
+            if replaced is not None and self._queue.replace(replaced, job, now_s):
+                return True
+            self._queue.add(job, now_s)
+            self._work.notify()
+            return False
 
     def cancel(self, job: Job) -> bool:
         """Forget a waiting job; False when it no longer waits. Costs nothing later, and hurts nobody."""
@@ -115,37 +121,40 @@ class Batcher:
             if batch is None or batch or not block:
                 return batch
 
-    def finished(self, images: int, served: int, seconds: float) -> None:
-        """An instance is done with a batch of ``images``, of which ``served`` were run, in ``seconds``."""
+    def finished(self, batch: list[Job], served: int, seconds: float) -> None:
+        """An instance is done with a batch, of which ``served`` pictures were run, in ``seconds``."""
         with self._lock:
-            self._running_images -= images
+            self._admission.running_images -= len(batch)
             if served:
-                self._observe(served, seconds)
+                self._admission.learn(served, seconds)
+            for job in batch:
+                if job.history is not None:
+                    self._release(job)
 
     def learn(self, images: int, seconds: float) -> None:
         """Tell the latency model of a batch that was run outside the queue, as warm-up does."""
         with self._lock:
-            self._observe(images, seconds)
+            self._admission.learn(images, seconds)
 
     def predicted_wait_s(self) -> float:
-        """How long a job admitted now would wait before it is run."""
+        """How long a post admitted now would wait before it is run."""
         with self._lock:
-            return self._predicted_wait_s(self._queue.images)
+            return self._admission.wait_s()
 
     def counts(self) -> tuple[int, int]:
         """(images waiting, images being run)."""
         with self._lock:
-            return self._queue.images, self._running_images
+            return self._queue.images, self._admission.running_images
 
     def learned(self) -> dict[int, float]:
         """The latency model: batch size → seconds."""
         with self._lock:
-            return self.latency.known()
+            return self._admission.latency.known()
 
     def join(self) -> None:
         """An instance says that it will take batches."""
         with self._lock:
-            self._instances += 1
+            self._admission.instances += 1
 
     def drain(self) -> None:
         """Refuse new work from now on; what waits is still served."""
@@ -161,38 +170,18 @@ class Batcher:
         """Send every instance home once it is done with its batch; returns the jobs that will not be served."""
         with self._lock:
             self._draining = self._closed = True
-            left = []
-            while (job := self._queue.pop(self._clock())) is not None:
-                left.append(job)
+            left = self._queue.clear(self._clock())
             self._work.notify_all()
             return left
 
-    def _observe(self, images: int, seconds: float) -> None:
-        self.latency.observe(images, seconds)
-        self._efficient_size = self.latency.efficient_size(self.limits.max_batch_size)
-
-    def _admit(self, jobs: list[Job], now_s: float) -> None:
+    def _refuse_when_draining(self) -> None:
         if self._draining:
             raise DrainingError("the server is stopping and takes no new work")
-        ahead = self._queue.images
-        wait_s = self._predicted_wait_s(ahead) if ahead else 0.0
-        size_bytes = self._queue.size_bytes + sum([job.size_bytes for job in jobs])
-        if ahead + len(jobs) > self.limits.max_queue_images or size_bytes > self.limits.max_queue_bytes:
-            raise OverloadedError("the queue is full; try again later", retry_after_s=wait_s)
-        if not ahead:
-            return
-        allowed_s = min(self.limits.max_queue_wait_s, min(job.deadline_s for job in jobs) - now_s)
-        if wait_s > allowed_s:
-            raise OverloadedError(
-                f"the queue would take {wait_s * 1e3:.0f} ms, {allowed_s * 1e3:.0f} ms are allowed; try again later",
-                retry_after_s=wait_s,
-            )
 
-    def _predicted_wait_s(self, ahead: int) -> float:
-        instances = max(1, self._instances)
-        size = min(self._efficient_size, max(1, -(-ahead // instances)))
-        per_image_s = self.latency.predict(size) / size
-        return (ahead + self._running_images / 2) * per_image_s / instances  # what runs is half done, on average
+    def _release(self, job: Job) -> None:
+        released = self._queue.release(job.stream, self._clock())
+        if released:
+            self._work.notify(released)
 
     def _take(self, late: list[tuple[Job, ServingError]], block: bool) -> list[Job] | None:
         self._idle += 1
@@ -211,31 +200,35 @@ class Batcher:
 
     def _company_s(self, now_s: float) -> float:
         """How long to wait before forming a batch: infinity when nobody waits."""
-        if not self._queue.images:
+        ready = self._queue.images - self._queue.parked
+        if not ready:
             return float("inf")
-        if not self.limits.max_queue_delay_s or self._queue.images >= self.limits.max_batch_size or self._draining:
+        if not self.limits.max_queue_delay_s or ready >= self.limits.max_batch_size or self._draining:
             return 0.0
         return self._queue.oldest_arrival_s() + self.limits.max_queue_delay_s - now_s
 
     def _form(self, now_s: float, late: list[tuple[Job, ServingError]]) -> list[Job]:
         """One batch for the calling instance. Empty when all that waited was late."""
-        share = -(-self._queue.images // self._idle)
-        size = min(self._efficient_size, share)
+        share = -(-(self._queue.images - self._queue.parked) // self._idle)
+        size = min(self._admission.efficient_size, share)
+        predict = self._admission.latency.predict
         batch: list[Job] = []
         tightest_s = float("inf")
 
         def fits(job: Job) -> bool:
-            return not batch or now_s + self.latency.predict(len(batch) + 1) <= min(tightest_s, job.deadline_s)
+            return not batch or now_s + predict(len(batch) + 1) <= min(tightest_s, job.deadline_s)
 
         while len(batch) < size and (job := self._queue.pop(now_s, fits)) is not None:
-            if now_s + self.latency.predict(1) > job.deadline_s and self._too_late(job, now_s):
+            if now_s + predict(1) > job.deadline_s and self._too_late(job, now_s):
                 late.append((job, DeadlineExceededError("the deadline passed while the picture waited")))
+                if job.history is not None:
+                    self._release(job)
                 continue
             batch.append(job)
             tightest_s = min(tightest_s, job.deadline_s)
-        self._running_images += len(batch)
+        self._admission.running_images += len(batch)
         return batch
 
     def _too_late(self, job: Job, now_s: float) -> bool:
         """A job that never had the time for a run of its own still gets its chance until the deadline itself."""
-        return now_s >= job.deadline_s or job.deadline_s - job.arrived_s > self.latency.predict(1)
+        return now_s >= job.deadline_s or job.deadline_s - job.arrived_s > self._admission.latency.predict(1)

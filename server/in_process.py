@@ -4,7 +4,8 @@ import math
 from queue import SimpleQueue
 
 from model_zoo.header import PictureLimits, read_header
-from server.batcher import Batcher, BatchLimits
+from server.admission import BatchLimits
+from server.batcher import Batcher
 from server.instance import Instance
 from server.job import Answer, Job, JobOptions
 from server.served_model import LoadedModel

@@ -3,13 +3,17 @@
 A picture that cannot be decoded fails alone, before the batch is formed. What the
 engine returns is counted before any answer leaves. Nothing that happens to one
 batch ends the thread: a fault of ours fails that batch and is logged.
+
+A frame that hardly differs from the last one run of its stream leaves the batch
+before it is run, with that one's scores (``frame_history.py``). What it cost is
+left out of the batch's time, so that the latency model learns of runs alone.
 """
 
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +21,12 @@ from numpy.typing import NDArray
 from model_zoo.bundle import Bundle
 from model_zoo.errors import PictureError
 from model_zoo.preprocess import PrepareTimes, prepare
-from model_zoo.spec import OutputSpec
-from model_zoo.top_k import activate, top_k
+from server.answers import Answers
 from server.backends import Backend
 from server.batcher import Batcher, Clock
 from server.errors import InternalError
-from server.job import Answer, Job, Prediction
+from server.frame_history import FrameHistory, Thumbnail, thumbnail_of
+from server.job import Job
 
 log = logging.getLogger("quickeye.instance")
 
@@ -39,7 +43,7 @@ class Instance:
     def __init__(self, number: int, backend: Backend, bundle: Bundle, batcher: Batcher, deliver: Deliver) -> None:
         self.backend = backend
         self._spec = bundle.spec
-        self._labels = bundle.labels
+        self._answers = Answers(bundle)
         self._batcher = batcher
         self._deliver = deliver
         self._clock: Clock = time.monotonic
@@ -50,6 +54,8 @@ class Instance:
             self._spec.input.channels,
         )
         self._pixels: NDArray[np.uint8] = np.empty(shape, np.uint8)
+        self._thumbnails: dict[int, Thumbnail] = {}  # by row, of this batch's frames with a history
+        self._spared_s = 0.0  # spent in this batch on frames that were not run
         self._thread = threading.Thread(target=self._serve, name=f"{self._spec.name}-{number}", daemon=True)
 
     def start(self) -> None:
@@ -68,6 +74,8 @@ class Instance:
 
     def serve(self, batch: list[Job]) -> int:
         """Set ``result`` on every job of a batch; returns how many pictures the engine answered."""
+        self._spared_s = 0.0
+        self._thumbnails.clear()
         ready = self._prepare(batch)
         if ready:
             try:
@@ -100,7 +108,7 @@ class Instance:
         for job in batch:
             if job.result is None:
                 job.result = InternalError("the picture was lost")
-        self._batcher.finished(len(batch), served, self._clock() - started_s)
+        self._batcher.finished(batch, served, self._clock() - started_s - self._spared_s)
         try:
             self._deliver(batch)
         except Exception:  # whoever takes the answers must not end the thread either
@@ -114,7 +122,9 @@ class Instance:
                 job.result = InternalError("nobody waits for this answer")
                 continue
             try:
-                self._pixels[len(ready)] = self._input_of(job)
+                self._pixels[len(ready)] = pixels = self._input_of(job)
+                if job.history is not None and self._repeated(job, job.history, pixels, len(ready)):
+                    continue
             except PictureError as error:
                 job.result = error
                 continue
@@ -135,45 +145,48 @@ class Instance:
         job.times.decode, job.times.preprocess = times.decode_s, times.preprocess_s
         return pixels
 
+    def _repeated(self, job: Job, history: FrameHistory, pixels: NDArray[np.uint8], row: int) -> bool:
+        """Answer a frame that need not be run; one that must be keeps its thumbnail for then."""
+        started_s = self._clock()
+        thumbnail = thumbnail_of(pixels)
+        explain = job.options.explain and self._answers.explains
+        last = history.repeated(thumbnail, explain)
+        made_s = self._clock()
+        times = job.times
+        times.preprocess += made_s - started_s
+        if last is None:
+            self._thumbnails[row] = thumbnail
+            return False
+        job.result = self._answers.answer(job, last.scores, last.batch_size, last.shown if explain else None, True)
+        answered_s = self._clock()
+        times.postprocess = answered_s - made_s
+        times.queue = max(0.0, made_s - job.arrived_s - times.decode - times.preprocess)
+        self._spared_s += times.decode + times.preprocess + times.postprocess
+        return True
+
     def _run(self, ready: list[Job]) -> None:
+        answers = self._answers
+        pixels = self._pixels[: len(ready)]
+        explain = answers.explains and any(job.options.explain for job in ready)
         run_s = self._clock()
-        outputs = self.backend.run(self._pixels[: len(ready)])
+        outputs = self.backend.run(pixels, explain=True) if explain else self.backend.run(pixels)
         ran_s = self._clock()
-        counted(outputs, self._spec.outputs, len(ready))
-        scores = activate(outputs[0], self._spec.outputs[0].activation)
+        scores = answers.scores(outputs, len(ready))
+        maps = answers.maps(outputs) if explain else None
         for row, job in enumerate(ready):
-            job.times.infer = ran_s - run_s
+            times = job.times
+            times.infer = ran_s - run_s
             # Whatever was not spent on this picture was spent waiting, for an instance or for its neighbours.
-            job.times.queue = max(0.0, run_s - job.arrived_s - job.times.decode - job.times.preprocess)
-            job.result = self._answer(job, scores[row], len(ready))
+            times.queue = max(0.0, run_s - job.arrived_s - times.decode - times.preprocess)
+            shown = maps[row] if maps is not None and job.options.explain else None
+            told = scores[row]
+            if job.history is not None and np.isfinite(told).all():  # a history would never get over one that is not
+                frame = job.history.ran(self._thumbnails[row], told, len(ready), shown)
+                told, shown = frame.scores, frame.shown
+            job.result = answers.answer(job, told, len(ready), shown)
             if not math.isfinite(job.result.best.score):
                 log.error("backend %s gave %s for a picture", self.backend.name, job.result.best.score)
                 job.result = InternalError("the model gave no finite score")
         each_s = (self._clock() - ran_s) / len(ready)
         for job in ready:
             job.times.postprocess = each_s
-
-    def _answer(self, job: Job, scores: NDArray[np.float32], batch_size: int) -> Answer:
-        options = job.options
-        indices, values = top_k(scores, min(options.top_k, scores.shape[0]))
-        ranked = [
-            Prediction(index, self._labels[index], score)
-            for index, score in zip(indices.tolist(), values.tolist(), strict=True)
-        ]
-        spec = self._spec.input
-        width, height = (spec.width, spec.height) if job.header is None else job.header.upright_size
-        wanted = [one for one in ranked if one.score >= options.threshold]
-        return Answer(wanted, ranked[0], width, height, job.times, batch_size)
-
-
-def counted(outputs: Sequence[NDArray[np.float32]], specs: Sequence[OutputSpec], rows: int) -> None:
-    """Refuse outputs that are not one row per picture: an answer must never go to the wrong one.
-
-    Raises:
-        InternalError: too few outputs, or one with another number of rows.
-    """
-    if len(outputs) != len(specs):
-        raise InternalError(f"the backend gave {len(outputs)} outputs instead of {len(specs)}")
-    for output, spec in zip(outputs, specs, strict=True):
-        if output.shape[0] != rows:
-            raise InternalError(f"output {spec.name} has {output.shape[0]} rows for {rows} pictures")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from model_zoo.header import Header
 from server.errors import Refusal
+from server.frame_history import FrameHistory
 
 Encoded = bytes | memoryview
 
@@ -41,7 +42,10 @@ class Answer:
     """What a picture got: classes, best first, and where the time went.
 
     ``best`` is the first class whatever the threshold. ``width`` and ``height``
-    are the picture's as shown (EXIF applied).
+    are the picture's as shown (EXIF applied). ``reused``: nothing was run for this
+    frame, its scores and ``batch_size`` are those of the last one of its stream that
+    was. ``class_activation``, (h, w), ≥ 0: where the picture speaks for the best
+    class; None when it was not asked for or the model has none.
     """
 
     predictions: list[Prediction]
@@ -50,14 +54,17 @@ class Answer:
     height: int
     times: StageTimes
     batch_size: int
+    reused: bool = False
+    class_activation: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """What the caller wants to see: at most ``top_k`` classes scoring at least ``threshold``."""
+    """What the caller wants to see: at most ``top_k`` classes scoring at least ``threshold``, and ``explain``: why."""
 
     top_k: int = 5
     threshold: float = -math.inf
+    explain: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -67,8 +74,10 @@ class Job:
     ``picture`` is encoded bytes with their ``header``, or uint8 pixels already at
     the model's input size with ``header`` None. ``deadline_s`` and ``arrived_s``
     are on the batcher's clock. ``priority`` 0 is first, 9 last. Jobs with the
-    same ``stream`` (any hashable) are served one at a time, in turn with other
-    streams; None marks a post. ``future`` is resolved on its event loop, once.
+    same ``stream`` (any hashable) are frames: served in their order, in turn with
+    other streams; None marks a post. ``history`` is what a stream remembers of the
+    frames before; such frames are run one after the other. ``future`` is resolved on
+    its event loop, once.
     """
 
     picture: Encoded | NDArray[np.uint8]
@@ -83,6 +92,7 @@ class Job:
     times: StageTimes = field(default_factory=StageTimes)
     result: "Answer | BaseException | None" = None
     future: "asyncio.Future[Answer] | None" = None
+    history: FrameHistory | None = None
 
     @property
     def size_bytes(self) -> int:

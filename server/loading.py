@@ -4,12 +4,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from model_zoo.bundle import Bundle
+from server.admission import BatchLimits
 from server.backends import Backend, BackendOptions
 from server.backends.errors import BackendLoadError
 from server.backends.selection import open_backend
 from server.backends.threads import ThreadPlan, available_cores, plan_threads
 from server.backends.tuning import remembered_plan
-from server.batcher import BatchLimits
 from server.config import Config
 from server.served_model import LoadedModel
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from model_zoo.bundle import Bundle
 from model_zoo.check import CheckVerdict
+from server.admission import BatchLimits
 from server.backends import Backend
-from server.batcher import Batcher, BatchLimits
-from server.errors import DeadlineExceededError, DrainingError, ServingError
+from server.batcher import Batcher, Clock
+from server.errors import DeadlineExceededError, DrainingError, ServingError, SupersededError
 from server.instance import Instance
 from server.job import Answer, Job
 from server.metrics import ModelMetrics
@@ -34,15 +35,18 @@ class LoadedModel:
 
 
 class ServedModel:
-    """One version of one model, being served on the running event loop."""
+    """One version of one model, being served on the running event loop. ``clock`` is that of every job's deadline."""
 
-    def __init__(self, loaded: LoadedModel, limits: BatchLimits, metrics: ModelMetrics) -> None:
+    def __init__(
+        self, loaded: LoadedModel, limits: BatchLimits, metrics: ModelMetrics, clock: Clock = time.monotonic
+    ) -> None:
         self.loaded = loaded
         self.spec = loaded.bundle.spec
         self.labels = loaded.bundle.labels
         self.load_s = 0.0  # from its bundle being read to its being warm; the catalogue knows
-        self.batcher = Batcher(limits, self._refused_by_batcher)
+        self.batcher = Batcher(limits, self._refused_by_batcher, clock)
         self._metrics = metrics
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._timers: dict[Job, asyncio.TimerHandle] = {}
         self._idle: asyncio.Event = asyncio.Event()
@@ -73,11 +77,29 @@ class ServedModel:
             job.future = self._loop.create_future()
             futures.append(job.future)
         must_wait = self.batcher.submit(jobs)
-        now_s = time.monotonic()
+        now_s = self._clock()
         for job in jobs:
             self._timers[job] = self._loop.call_later(max(0.0, job.deadline_s - now_s), self._expire, job)
         self._idle.clear()
         return futures, must_wait
+
+    def submit_frame(self, job: Job, instead_of: Job | None = None) -> "asyncio.Future[Answer]":
+        """Admit a frame of a stream, instead of an older one of the same stream if that still waits.
+
+        The older one then ends with ``SupersededError``; the newer stands in its place in line.
+        One that another model has is left alone.
+
+        Raises:
+            OverloadedError, DrainingError: refused at the door, see ``Batcher.submit_frame``; the older one waits on.
+        """
+        older = instead_of if instead_of in self._timers else None
+        future = job.future = self._loop.create_future()
+        replaced = self.batcher.submit_frame(job, older)
+        self._timers[job] = self._loop.call_later(max(0.0, job.deadline_s - self._clock()), self._expire, job)
+        self._idle.clear()
+        if replaced and older is not None:
+            self._end(older, SupersededError("a newer frame took this one's place"))
+        return future
 
     def abandon(self, jobs: list[Job]) -> None:
         """The caller left: what still waits is forgotten, what runs is not delivered."""
@@ -117,8 +139,12 @@ class ServedModel:
         self._metrics.batch(batch)
 
     def _settle(self, batch: list[Job]) -> None:
+        now_s = self._clock()
         for job in batch:
-            self._end(job, job.result)
+            if job.stream is not None and now_s > job.deadline_s:
+                self._expire(job)  # its timer is late: a frame's answer never is
+            else:
+                self._end(job, job.result)
 
     def _refused_by_batcher(self, late: list[tuple[Job, ServingError]]) -> None:
         for job, error in late:

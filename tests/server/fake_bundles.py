@@ -1,8 +1,9 @@
 """Small valid bundles, made in milliseconds, whose right answers numpy knows.
 
-``mean_colour``: logits = (mean colour − 127.5) / 64 · W + b, and as a second output, when asked
-for, the mean colour itself. ``saturating``: one 8-bit pointwise convolution with weights of 127 on
-bright pictures, which is wrong by thousands where sums are cut off at 16 bits.
+``mean_colour``: logits = (mean colour − 127.5) / 64 · W + b, and as further outputs, when asked
+for, the brightness of 4 × 4 cells as a map, and the mean colour itself. ``saturating``: one 8-bit
+pointwise convolution with weights of 127 on bright pictures, which is wrong by thousands where sums are
+cut off at 16 bits.
 """
 
 from dataclasses import dataclass, replace
@@ -20,11 +21,13 @@ from model_zoo.spec import InputSpec, OutputSpec, Precision, Resize
 Array = NDArray[np.generic]
 LOGITS = OutputSpec("logits", "logits", "softmax")
 MEANS = OutputSpec("means", "embedding", "none")
+MAPS = OutputSpec("class_activation", "class_activation", "none")
+CELLS = (4, 4)
 
 
 @dataclass(frozen=True, slots=True)
 class MeanColour:
-    """Which bundle to make: ``rows`` fixes the graph to a batch, ``embedding`` adds the second output."""
+    """Which bundle to make: ``rows`` fixes the graph to a batch, ``embedding`` and ``maps`` add an output each."""
 
     name: str = "mean_colour"
     classes: int = 10
@@ -33,6 +36,7 @@ class MeanColour:
     channels: int = 3
     rows: int | None = None
     embedding: bool = False
+    maps: bool = False
     precision: Precision = "fp32"
     runs_on: tuple[str, ...] = ("onnxruntime", "openvino")
 
@@ -58,11 +62,18 @@ class MeanColour:
         return weights, generator.normal(0, 1, self.classes).astype(np.float32)
 
     def expected(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
-        """What the graph gives, by numpy in float64: (N, classes), and (N, channels) with ``embedding``."""
+        """What the graph gives, by numpy in float64: (N, classes), (N, 4, 4) maps, (N, channels) of embedding."""
         means = batch.mean(axis=(1, 2), dtype=np.float64)
         weights, bias = self.weights()
         logits = ((means - 127.5) / 64 @ weights.astype(np.float64) + bias).astype(np.float32)
-        return (logits, means.astype(np.float32)) if self.embedding else (logits,)
+        maps = (self._cells(batch),) if self.maps else ()
+        return (logits, *maps, *((means.astype(np.float32),) if self.embedding else ()))
+
+    def _cells(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        rows, columns = CELLS
+        cells = batch.reshape(len(batch), rows, self.height // rows, columns, self.width // columns, self.channels)
+        maps: NDArray[np.float32] = cells.mean(axis=(2, 4, 5), dtype=np.float64).astype(np.float32)
+        return maps
 
     def graph(self) -> bytes:
         """The ONNX file; the second output comes first in it, so that order by position shows."""
@@ -87,6 +98,14 @@ class MeanColour:
             "weights": weights,
             "bias": bias,
         }
+        if self.maps:
+            sides = [self.height // CELLS[0], self.width // CELLS[1]]
+            nodes += [
+                helper.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2]),
+                helper.make_node("AveragePool", ["planes"], ["cells"], kernel_shape=sides, strides=sides),
+                helper.make_node("ReduceMean", ["cells"], ["class_activation"], axes=[1], keepdims=0),
+            ]
+            outputs.insert(0, helper.make_tensor_value_info("class_activation", TensorProto.FLOAT, [rows, *CELLS]))
         return _model(nodes, [images], outputs, constants)
 
     def write(self, store: Path) -> Bundle:
@@ -95,7 +114,7 @@ class MeanColour:
 
     def draft(self) -> BundleDraft:
         """What ``write`` writes."""
-        outputs = (LOGITS, MEANS) if self.embedding else (LOGITS,)
+        outputs = (LOGITS, *([MAPS] if self.maps else []), *([MEANS] if self.embedding else []))
         pictures = synthetic_pictures(self.height, self.width, self.channels)
         expected = dict(zip((output.name for output in outputs), self.expected(pictures), strict=True))
         return BundleDraft(

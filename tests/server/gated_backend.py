@@ -32,7 +32,7 @@ class GatedBackend:
         self.fault: Callable[[Outputs], Outputs] | None = None
         self.closed = 0
 
-    def run(self, batch: NDArray[np.uint8]) -> Outputs:
+    def run(self, batch: NDArray[np.uint8], explain: bool = False) -> Outputs:
         self.batches.append(len(batch))
         self.entered.release()
         if not self.gate.wait(WAIT_S):

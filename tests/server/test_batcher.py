@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.batcher import Batcher, BatchLimits
+from server.admission import BatchLimits
+from server.batcher import Batcher
 from server.errors import DeadlineExceededError, DrainingError, OverloadedError, ServingError
 from server.job import Job
 from tests.server.jobs import HandClock, make_job
@@ -44,7 +45,7 @@ def test_a_lone_job_is_taken_at_once() -> None:
     it.batcher.submit([job])
     assert it.take() == [job]
     assert it.batcher.counts() == (0, 1)
-    it.batcher.finished(1, 1, 0.01)
+    it.batcher.finished([job], 1, 0.01)
     assert it.batcher.counts() == (0, 0)
 
 
@@ -163,7 +164,7 @@ def test_the_wait_shrinks_as_work_is_done() -> None:
     assert it.batcher.predicted_wait_s() == pytest.approx(0.080)
     batch = it.take()
     assert it.batcher.predicted_wait_s() == pytest.approx(0.060), "a running batch is half done, on average"
-    it.batcher.finished(len(batch), len(batch), 0.040)
+    it.batcher.finished(batch, len(batch), 0.040)
     assert it.batcher.predicted_wait_s() == pytest.approx(0.040)
 
 
@@ -247,7 +248,7 @@ def test_random_schedules_end_every_job_exactly_once(
         elif running:
             batch = running.pop(0)
             served = 0 if action == "fail" else len(batch)
-            it.batcher.finished(len(batch), served, 0.001 * amount)
+            it.batcher.finished(batch, served, 0.001 * amount)
             for job in batch:
                 end(job, action)
         while it.late:
@@ -275,7 +276,7 @@ def test_threads_lose_nothing(seed: int) -> None:
             assert 1 <= len(batch) <= 4
             with lock:
                 served.extend(map(id, batch))
-            it.batcher.finished(len(batch), len(batch), 0.0)
+            it.batcher.finished(batch, len(batch), 0.0)
 
     cancelled: list[int] = []
     all_jobs: list[Job] = []

@@ -30,7 +30,7 @@ class WatchedBackend:
         self.shared = False
         self._inside = threading.Lock()
 
-    def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    def run(self, batch: NDArray[np.uint8], explain: bool = False) -> tuple[NDArray[np.float32], ...]:
         self.shared |= not self._inside.acquire(blocking=False)
         try:
             self.runs += 1

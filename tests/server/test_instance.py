@@ -9,17 +9,14 @@ import pytest
 from PIL import Image
 
 from model_zoo.header import PictureLimits, read_header
-from model_zoo.spec import OutputSpec
-from server.batcher import Batcher, BatchLimits
+from server.admission import BatchLimits
+from server.batcher import Batcher
 from server.errors import InternalError
-from server.instance import Instance, counted
+from server.instance import Instance
 from server.job import Answer, Job, JobOptions
 from tests.pictures import encode, oriented, picture
 from tests.server.gated_backend import GatedBackend
 from tests.server.mean_colour import SIDE, write_mean_colour
-
-LOGITS = OutputSpec("logits", "logits", "softmax")
-MEANS = OutputSpec("means", "embedding", "none")
 
 
 @pytest.fixture
@@ -47,22 +44,6 @@ def flat(*colour: int) -> bytes:
 def answer(job: Job) -> Answer:
     assert isinstance(job.result, Answer), job.result
     return job.result
-
-
-def rows(*counts: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-    return [np.zeros((count, 3), np.float32) for count in counts]
-
-
-def test_outputs_are_counted_before_any_is_delivered() -> None:
-    counted(rows(2, 2), [LOGITS, MEANS], 2)
-    for outputs, specs in (
-        (rows(2), [LOGITS, MEANS]),
-        (rows(2, 2), [LOGITS]),
-        (rows(2, 1), [LOGITS, MEANS]),
-        ([], [LOGITS]),
-    ):
-        with pytest.raises(InternalError):
-            counted(outputs, specs, 2)
 
 
 def test_top_k_threshold_and_the_best_class(instance: Instance) -> None:

@@ -5,6 +5,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.frame_history import FrameHistory
 from server.job import Job
 from server.job_queue import JobQueue
 from tests.server.jobs import make_job
@@ -89,7 +90,7 @@ def test_forgotten_jobs_do_not_pile_up() -> None:
         job = make_job(stream="s") if _ % 2 else make_job()
         queue.add(job, 0.0)
         queue.forget(job)
-    held = sum(len(level.posts) + sum(map(len, level.streams.values())) for level in queue._levels)
+    held = sum(len(level.posts) + len(level.streams) for level in queue._levels)
     assert held < 200
 
 
@@ -111,10 +112,39 @@ def test_the_oldest_arrival_is_found_whatever_the_order_of_service() -> None:
     assert queue.oldest_arrival_s() == 1.0
 
 
+def test_frames_with_a_history_come_back_to_their_stream_s_turn() -> None:
+    queue = JobQueue(1.0)
+    frames = [make_job(stream="a") for _ in range(3)]
+    for frame in frames:
+        frame.history = FrameHistory(gate=1.0)
+        queue.add(frame, 0.0)
+    other, another = make_job(stream="b"), make_job(stream="c")
+    queue.add(other, 0.0)
+    assert queue.pop(0.0) is frames[0]
+    queue.add(another, 0.0)
+    assert (queue.images, queue.frames, queue.parked) == (4, 4, 2)
+    assert queue.release("a", 0.0) == 2
+    assert queue.parked == 0
+    assert [queue.pop(0.0) for _ in range(3)] == [other, frames[1], another]
+
+
+def test_a_released_frame_s_wait_for_a_higher_priority_begins_when_it_may_go() -> None:
+    queue = JobQueue(starvation_s=1.0)
+    frames = [make_job(stream="a", priority=1) for _ in range(2)]
+    for frame in frames:
+        frame.history = FrameHistory(gate=1.0)
+        queue.add(frame, 0.0)
+    queue.pop(0.0)
+    queue.release("a", 5.0)
+    urgent = make_job(priority=0)
+    queue.add(urgent, 5.5)
+    assert queue.pop(5.5) is urgent
+
+
 Step = tuple[str, int, float, int | None]
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["add", "pop", "forget", "wait"]),
+        st.sampled_from(["add", "pop", "forget", "release", "wait"]),
         st.integers(0, 9),
         st.floats(0, 10, allow_nan=False),
         st.one_of(st.none(), st.integers(0, 3)),
@@ -126,7 +156,9 @@ steps = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(steps)
 def test_every_job_leaves_exactly_once_and_the_counts_are_right(script: list[Step]) -> None:
+    """Streams 2 and 3 have a history: while one of their frames is out, the others of theirs may not go."""
     queue = JobQueue(1.0)
+    out: set[object] = set()
     waiting: list[Job] = []
     left: list[Job] = []
     now_s = 0.0
@@ -134,12 +166,16 @@ def test_every_job_leaves_exactly_once_and_the_counts_are_right(script: list[Ste
         if action == "add":
             job = make_job(now_s + seconds, priority=number, stream=stream, size=number + 1)
             job.arrived_s = now_s
+            job.history = FrameHistory(gate=1.0) if stream in (2, 3) else None
             queue.add(job, now_s)
             waiting.append(job)
         elif action == "pop":
             served = queue.pop(now_s)
-            assert (served is None) == (not waiting)
+            assert (served is None) == (not [job for job in waiting if job.stream not in out])
             if served is not None:
+                assert served.stream not in out
+                if served.history is not None:
+                    out.add(served.stream)
                 same = [job for job in waiting if (job.priority, job.stream) == (served.priority, served.stream)]
                 expected = min(same, key=lambda job: job.deadline_s) if served.stream is None else same[0]
                 assert (served.deadline_s, served.arrived_s) == (expected.deadline_s, served.arrived_s)
@@ -149,9 +185,14 @@ def test_every_job_leaves_exactly_once_and_the_counts_are_right(script: list[Ste
         elif action == "forget" and waiting:
             gone = waiting.pop(number % len(waiting))
             assert queue.forget(gone)
+        elif action == "release" and stream in out:
+            out.remove(stream)
+            assert queue.release(stream, now_s) == sum(job.stream == stream for job in waiting)
         else:
             now_s += seconds
         assert queue.images == len(waiting)
+        assert queue.parked == sum(job.stream in out for job in waiting)
+        assert queue.frames == sum(job.stream is not None for job in waiting)
         assert queue.size_bytes == sum(job.size_bytes for job in waiting)
-    rest = drained(queue, now_s)
+    rest = queue.clear(now_s)
     assert sorted(map(id, rest)) == sorted(map(id, waiting))

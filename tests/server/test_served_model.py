@@ -19,8 +19,8 @@ from model_zoo.errors import UndecodableImageError
 from model_zoo.header import Header, PictureLimits, read_header
 from model_zoo.preprocess import PrepareTimes, prepare
 from model_zoo.spec import InputSpec
+from server.admission import BatchLimits
 from server.backends.errors import BackendError
-from server.batcher import BatchLimits
 from server.errors import DeadlineExceededError, DrainingError, InternalError, OverloadedError
 from server.job import Job, JobOptions
 from server.metrics import Metrics, ModelMetrics
