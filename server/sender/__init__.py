@@ -1,0 +1,1 @@
+"""What `quickeye stream` is made of: frames from somewhere, sent to a server, and shown."""
