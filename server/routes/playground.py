@@ -1,27 +1,77 @@
-"""``/``: a page to drop a photo on. One file, nothing fetched from anywhere else."""
+"""``/``: the playground, a page of a few small files. No build step, and nothing fetched from anywhere else."""
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
 
 from server.routes import Routes
 from server.service import Service
 
-PAGE = Path(__file__).parent.parent / "pages" / "playground.html"
+PAGES = Path(__file__).parent.parent / "pages"
+PAGE = PAGES / "playground.html"
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src blob: data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",  # kept, and asked about each time: files of two releases never meet
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PageFile:
+    """One file of the page, read once."""
+
+    body: bytes
+    content_type: str
+    etag: str
+
+
+def page_files() -> dict[str, PageFile]:
+    """The page and all that it loads, by file name."""
+    return {path.name: _read(path) for path in sorted(PAGES.iterdir()) if path.suffix in CONTENT_TYPES}
 
 
 def routes(service: Service) -> Routes:
-    """The page."""
+    """The page at ``/``, what it loads under ``/playground/``."""
     router = APIRouter(include_in_schema=False)
-    page = PAGE.read_bytes()
+    files = page_files()
 
     @router.get("/")
-    async def playground() -> Response:
-        headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
-        return Response(page, headers=headers, media_type="text/html; charset=utf-8")
+    async def playground(request: Request) -> Response:
+        return _reply(files[PAGE.name], request)
+
+    @router.get("/playground/{name}")
+    async def playground_file(name: str, request: Request) -> Response:
+        if name not in files:
+            raise HTTPException(404)
+        return _reply(files[name], request)
 
     return Routes(router=router)
+
+
+def _read(path: Path) -> PageFile:
+    body = path.read_bytes()
+    return PageFile(body, CONTENT_TYPES[path.suffix], f'"{hashlib.sha256(body).hexdigest()[:20]}"')
+
+
+def _reply(file: PageFile, request: Request) -> Response:
+    headers = {**HEADERS, "ETag": file.etag}
+    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    if file.etag in known:
+        return Response(status_code=304, headers=headers)
+    return Response(file.body, headers=headers, media_type=file.content_type)

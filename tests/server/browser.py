@@ -4,12 +4,15 @@ The protocol runs over two inherited pipes (``--remote-debugging-pipe``: JSON
 messages that end in a zero byte), so there is no port to find, nothing to wait
 for and no client library. ``Page.problems`` gathers what a person would see in
 red in the console: exceptions, ``console.error``, refusals by the content
-security policy, requests that failed.
+security policy, requests that failed. ``Page.requested`` tells every address it
+asked for. A camera is a file: ``chromium(program, *camera(video))``.
 
 By hand, to look at a page::
 
     python -m tests.server.browser http://127.0.0.1:8000/ out.png --dark --width 390 --files photo.jpg \
         --wait "document.querySelector('.labels')"
+    python -m tests.server.browser http://127.0.0.1:8000/ live.png --camera photos.mjpeg --click "#camera" \
+        --wait "document.querySelector('.chart .trip').getAttribute('d').length > 900"
 """
 
 import argparse
@@ -54,6 +57,15 @@ TRAMPOLINE = (
 ANSWER_WITHIN_S = 30.0
 LEAVES_WITHIN_S = 5.0
 FIRST_FREE_DESCRIPTOR = 10
+
+
+def camera(video: Path) -> tuple[str, ...]:
+    """Flags for a camera that plays a file again and again.
+
+    Args:
+        video: MJPEG (JPEG files of one size, one after another; 30 frames a second) or Y4M.
+    """
+    return ("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={video.resolve()}")
 
 
 class BrowserError(Exception):
@@ -113,11 +125,12 @@ class Pipes:
 class Page:
     """One tab."""
 
-    def __init__(self, pipes: Pipes, session: str) -> None:
+    def __init__(self, pipes: Pipes, session: str, context: str) -> None:
         self._pipes = pipes
         self._session = session
+        self._context = context
         self._events: list[dict[str, Any]] = []
-        for domain in ("Page", "Runtime", "Log", "DOM"):
+        for domain in ("Page", "Runtime", "Log", "DOM", "Network"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: object) -> Json:
@@ -132,6 +145,15 @@ class Page:
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def permit(self, name: str, setting: str) -> None:
+        """Answer beforehand what a person is asked, such as ``permit("camera", "granted")``; or ``denied``."""
+        asked = {"permission": {"name": name}, "setting": setting, "browserContextId": self._context}
+        self._pipes.call("Browser.setPermission", asked, None, self._events)
+
+    def before_load(self, script: str) -> None:
+        """Run a script ahead of those of every page that is opened from now on."""
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     def open(self, url: str) -> None:
         """Load a page and wait for its load event."""
@@ -180,6 +202,12 @@ class Page:
         for step in ("dragEnter", "dragOver", "drop"):
             self.call("Input.dispatchDragEvent", type=step, data=data, **where)
 
+    def click(self, selector: str) -> None:
+        """Press a control, as a person's doing."""
+        self.call(
+            "Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)}).click()", userGesture=True
+        )
+
     def press(self, key: str, *, code: int = 0, text: str = "") -> None:
         """One key: ``press("Tab", code=9)``, ``press("Enter", code=13, text="\\r")``."""
         for step in ("keyDown", "keyUp"):
@@ -191,10 +219,25 @@ class Page:
         path.write_bytes(base64.b64decode(picture["data"]))
 
     @property
+    def requested(self) -> list[str]:
+        """Every address this tab asked for, in order: by HTTP or WebSocket, also ``data:`` and ``blob:``."""
+        self.evaluate("0")
+        return [address for address in map(_requested, self._events) if address]
+
+    @property
     def problems(self) -> list[str]:
         """What the console shows in red since the page was opened."""
         self.evaluate("0")  # collects what the browser has to tell
         return [told for told in map(_problem, self._events) if told]
+
+
+def _requested(event: dict[str, Any]) -> str | None:
+    match event.get("method"):
+        case "Network.requestWillBeSent":
+            return str(event["params"]["request"]["url"])
+        case "Network.webSocketCreated":
+            return str(event["params"]["url"])
+    return None
 
 
 def _problem(event: dict[str, Any]) -> str | None:
@@ -215,14 +258,18 @@ def _told(details: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def chromium(program: str) -> Iterator[Pipes]:
-    """A running browser with a fresh profile; ended with all its processes."""
+def chromium(program: str, *flags: str) -> Iterator[Pipes]:
+    """A running browser with a fresh profile; ended with all its processes.
+
+    Args:
+        flags: added to ``FLAGS``.
+    """
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     given = [fcntl.fcntl(end, fcntl.F_DUPFD, FIRST_FREE_DESCRIPTOR) for end in (theirs_in, theirs_out)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
-            [sys.executable, "-c", TRAMPOLINE, *map(str, given), program, *FLAGS, f"--user-data-dir={profile}"],
+            [sys.executable, "-c", TRAMPOLINE, *map(str, given), program, *FLAGS, *flags, f"--user-data-dir={profile}"],
             pass_fds=given, env={**os.environ, "TMPDIR": profile},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -252,7 +299,7 @@ def new_page(pipes: Pipes) -> Page:
     asked = {"url": "about:blank", "browserContextId": context}
     target = pipes.call("Target.createTarget", asked, None, [])["targetId"]
     attached = pipes.call("Target.attachToTarget", {"targetId": target, "flatten": True}, None, [])
-    return Page(pipes, attached["sessionId"])
+    return Page(pipes, attached["sessionId"], context)
 
 
 def main(arguments: list[str]) -> int:
@@ -265,18 +312,23 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--phone", action="store_true", help="touch, two device pixels per px")
     parser.add_argument("--files", type=Path, nargs="*", default=[], help="given to the page's first file input")
+    parser.add_argument("--camera", type=Path, help="MJPEG or Y4M that the browser's camera plays")
+    parser.add_argument("--click", help="selector of something to press after that")
     parser.add_argument("--wait", default="true", help="expression that is true once the page is as wanted")
     asked = parser.parse_args(arguments)
     program = find_chromium()
     if program is None:
         print("no Chromium here: apt-get install chromium", file=sys.stderr)
         return 1
-    with chromium(program) as pipes:
+    with chromium(program, *(camera(asked.camera) if asked.camera else ())) as pipes:
         page = new_page(pipes)
+        page.permit("camera", "granted")
         page.look_like(asked.width, asked.height, dark=asked.dark, phone=asked.phone)
         page.open(asked.url)
         if asked.files:
             page.choose_files("input[type=file]", asked.files)
+        if asked.click:
+            page.click(asked.click)
         page.wait_for(asked.wait)
         page.screenshot(asked.out)
         print("\n".join(page.problems), file=sys.stderr)

@@ -4,6 +4,8 @@ What it answers to a picture follows from the bytes: ``answers`` are tried in
 turn, so that a test can make it busy once, refuse, or hang up.
 """
 
+import base64
+import io
 import json
 import threading
 from collections.abc import Callable
@@ -12,10 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-from server.routes.playground import PAGE, POLICY
+from PIL import Image
+
+from server.routes.playground import HEADERS, PAGE, page_files
 
 LABELS = ("Egyptian cat", "tabby", "tiger cat", "lynx", "<b>remote</b> control")
 SCORES = (0.7134, 0.1522, 0.0811, 0.0093, 0.0004)
+FILES = page_files()
 STAGES_MS = {"queue": 0.412, "decode": 0.93, "preprocess": 0.214, "infer": 2.31, "postprocess": 0.081}
 
 
@@ -29,18 +34,36 @@ class Canned:
     hang_up: bool = False
 
 
-def model(name: str, version: int = 1, precision: str = "int8") -> dict[str, Any]:
-    """One entry of the catalogue, as far as the page reads it."""
-    engine = {"backend": "onnxruntime", "device": "cpu"}
-    return {"name": name, "version": version, "precision": precision, "classes": 1000, "engine": engine}
+def model(name: str, version: int = 1, precision: str = "int8", kinds: tuple[str, ...] = ("logits",)) -> dict[str, Any]:
+    """One entry of the catalogue, as far as the page reads it.
+
+    Args:
+        kinds: of its outputs.
+    """
+    return {
+        "name": name, "version": version, "precision": precision, "classes": 1000,
+        "engine": {"backend": "onnxruntime", "device": "cpu"},
+        "input": {"height": 224, "width": 224, "resize": {"mode": "shorter_side", "size": 256}},
+        "outputs": [{"name": kind, "kind": kind, "activation": "none"} for kind in kinds],
+    }  # fmt: skip
 
 
-def answer(name: str = "efficientnet_lite0", top_k: int = 5) -> Canned:
-    """A good prediction."""
+def class_activation(*hot: tuple[int, int], side: int = 7) -> dict[str, Any]:
+    """A map that is zero but for the cells (row, column) that are ``hot``."""
+    grid = Image.new("L", (side, side))
+    for row, column in hot:
+        grid.putpixel((column, row), 255)
+    buffer = io.BytesIO()
+    grid.save(buffer, "PNG")
+    return {"index": 0, "height": side, "width": side, "png": base64.b64encode(buffer.getvalue()).decode()}
+
+
+def answer(name: str = "efficientnet_lite0", top_k: int = 5, **more: object) -> Canned:
+    """A good prediction; ``more`` goes into its result."""
     ranked = list(zip(LABELS, SCORES, strict=True))[:top_k]
     result = {
         "predictions": [{"index": i, "label": label, "score": score} for i, (label, score) in enumerate(ranked)],
-        "width": 640, "height": 480, "error": None, "timing_ms": STAGES_MS, "batch_size": 2,
+        "width": 640, "height": 480, "error": None, "timing_ms": STAGES_MS, "batch_size": 2, **more,
     }  # fmt: skip
     reply = {"model": name, "version": 1, "request_id": "r-1", "timing_ms": {"total": 4.2}, "results": [result]}
     return Canned(200, reply)
@@ -99,9 +122,10 @@ class CannedServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                if self.path == "/":
-                    page = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": POLICY}
-                    self._send(200, PAGE.read_bytes(), page)
+                folder, _, name = self.path.rpartition("/")
+                file = FILES.get(name or PAGE.name) if folder in ("", "/playground") else None
+                if file is not None:
+                    self._send(200, file.body, {**HEADERS, "Content-Type": file.content_type})
                 elif self.path == "/v1/models":
                     self._reply(canned.models)
                 else:

@@ -1,0 +1,7 @@
+/** The page's start. */
+
+import "./live.js";
+import { loadModels } from "./models.js";
+import "./pictures.js";
+
+loadModels();
