@@ -19,7 +19,7 @@ import httpx
 import uvloop
 
 from benchmarks.machine import add_json_flag, publish
-from server.load_client import Client, Target
+from server.load.client import Client, Target
 
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 300\r\n\r\n" + b" " * 300
 Send = Callable[[], Awaitable[object]]

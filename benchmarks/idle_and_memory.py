@@ -12,7 +12,7 @@ import time
 from benchmarks.loads import add_serving_flags, photos, run, serving_flags
 from benchmarks.machine import add_json_flag, publish, verdict
 from benchmarks.served import Served
-from server.load_run import ClosedLoop, LoadPlan
+from server.load.run import ClosedLoop, LoadPlan
 
 BAR_READY_S = 3.0
 BAR_IDLE_CORES = 0.01

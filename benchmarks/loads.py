@@ -11,8 +11,8 @@ import uvloop
 from PIL import Image
 
 from benchmarks.served import Served
-from server.load_report import LoadReport
-from server.load_run import LoadPlan
+from server.load.report import LoadReport
+from server.load.run import LoadPlan
 from server.loadtest import parse_target, read_pictures, run_load
 
 CLIENT_TIMEOUT_S = 10.0

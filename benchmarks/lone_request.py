@@ -22,7 +22,7 @@ from server.commands.predict import find_model
 from server.config import Config
 from server.in_process import InProcess
 from server.job import JobOptions
-from server.load_client import Client
+from server.load.client import Client
 from server.loading import load
 from server.loadtest import parse_target
 from server.percentiles import percentiles

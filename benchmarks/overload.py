@@ -11,8 +11,8 @@ import statistics
 from benchmarks.loads import add_serving_flags, photos, run, serving_flags
 from benchmarks.machine import add_json_flag, publish, verdict
 from benchmarks.served import Served
-from server.load_report import LoadReport
-from server.load_run import ClosedLoop, LoadPlan, OpenLoop
+from server.load.report import LoadReport
+from server.load.run import ClosedLoop, LoadPlan, OpenLoop
 
 BAR_P99_S = 0.5
 WARMUP_S = 2.0

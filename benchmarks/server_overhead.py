@@ -22,7 +22,7 @@ from model_zoo.preprocess import prepare
 from model_zoo.spec import InputSpec
 from model_zoo.store import Store
 from server.commands.predict import find_model
-from server.load_run import ClosedLoop, LoadPlan
+from server.load.run import ClosedLoop, LoadPlan
 from tests.server.mean_colour import write_mean_colour
 
 BAR_US = 250.0

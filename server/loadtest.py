@@ -1,7 +1,7 @@
 """``quickeye loadtest URL``: load a server and say honestly how it did.
 
-It sends to the one URL given and to nothing else. How: ``load_run.py``; with
-what client: ``load_client.py``; what is printed: ``load_report.py``.
+It sends to the one URL given and to nothing else. How: ``load/run.py``; with
+what client: ``load/client.py``; what is printed: ``load/report.py``.
 """
 
 import argparse
@@ -14,10 +14,10 @@ from urllib.parse import urlencode, urlsplit
 
 import uvloop
 
-from server.load_arrivals import ARRIVALS
-from server.load_client import Client, Target
-from server.load_report import LoadReport
-from server.load_run import ClosedLoop, LoadPlan, LoadRun, OpenLoop
+from server.load.arrivals import ARRIVALS
+from server.load.client import Client, Target
+from server.load.report import LoadReport
+from server.load.run import ClosedLoop, LoadPlan, LoadRun, OpenLoop
 from server.number_flag import number, whole_number
 from server.picture_files import picture_files
 
@@ -132,27 +132,30 @@ async def run_load(url: str, target: Target, pictures: list[bytes], plan: LoadPl
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command; 0: something succeeded, 1: nothing did, 2: usage, 130: interrupted."""
+    """Run the command; 0: something succeeded, 1: nothing did, or no pictures, 2: usage, 130: interrupted."""
     parser = make_parser()
     flags = parser.parse_args(arguments)
     query = {name: getattr(flags, name) for name in ("top_k", "timeout_ms") if getattr(flags, name) is not None}
     try:
-        target, plan, pictures = parse_target(flags.url, query), make_plan(flags), read_pictures(flags.images)
-    except (ValueError, OSError) as error:
+        target, plan = parse_target(flags.url, query), make_plan(flags)
+    except ValueError as error:
         parser.error(str(error))
+    try:
+        pictures = read_pictures(flags.images)
+    except (ValueError, OSError) as error:
+        return _failed(str(error))
     timeout_s = CLIENT_GRACE_S + (flags.timeout_ms or 5000) / 1000
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             report = runner.run(run_load(flags.url, target, pictures, plan, timeout_s))
     except OSError as error:
-        print(
-            f"quickeye loadtest: can't reach {target.host}:{target.port}: {error or 'no reply in time'}",
-            file=sys.stderr,
-        )
-        return 1
+        return _failed(f"can't reach {target.host}:{target.port}: {error or 'no reply in time'}")
     print(json.dumps(report.as_json(), indent=2) if flags.json else report.as_text())
     if report.tally.interrupted:
         return 130
-    if not report.succeeded:
-        print("quickeye loadtest: no request succeeded", file=sys.stderr)
-    return 0 if report.succeeded else 1
+    return 0 if report.succeeded else _failed("no request succeeded")
+
+
+def _failed(message: str) -> int:
+    print(f"quickeye loadtest: {message}", file=sys.stderr)
+    return 1

@@ -173,20 +173,24 @@ def test_an_interrupt_prints_what_was_measured(images: Path) -> None:
         (["http://h:99999", "--images", "IMAGES", "--rate", "1"], "Port out of range"),
         (["http://h/a b", "--images", "IMAGES", "--rate", "1"], "may not have"),
         (["http://h/ü", "--images", "IMAGES", "--rate", "1"], "may not have"),
-        (["http://h", "--images", "/nowhere/at/all", "--rate", "1"], "no such file or folder: /nowhere/at/all"),
-        (["http://h", "--images", "EMPTY", "--rate", "1"], "no pictures in"),
     ],
 )
 def test_bad_flags_are_usage_errors_that_say_what_is_wrong(
-    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+    images: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    places = {"IMAGES": str(images), "EMPTY": str(empty)}
     with pytest.raises(SystemExit) as stopped:
-        main([places.get(word, word) for word in words])
+        main([str(images) if word == "IMAGES" else word for word in words])
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_pictures_that_are_not_there_are_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, message in (
+        ("/nowhere/at/all", "no such file or folder: /nowhere/at/all"),
+        (tmp_path, "no pictures in"),
+    ):
+        assert main(["http://h", "--images", str(folder), "--rate", "1"]) == 1
+        assert capsys.readouterr().err.startswith(f"quickeye loadtest: {message}")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 
-from server.load_client import Answer
+from server.load.client import Answer
 from server.percentiles import percentiles
 
 REFUSED = frozenset({429, 503})

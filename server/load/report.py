@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from server.load_run import ClosedLoop, LoadPlan
-from server.load_tally import Tally
+from server.load.run import ClosedLoop, LoadPlan
+from server.load.tally import Tally
 from server.percentiles import REPORTED, Percentiles, percentiles
 
 # how a person reads it -> its name in the tally and in JSON

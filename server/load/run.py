@@ -24,9 +24,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.load_arrivals import arrivals
-from server.load_client import Answer, Done
-from server.load_tally import Tally
+from server.load.arrivals import arrivals
+from server.load.client import Answer, Done
+from server.load.tally import Tally
 
 LAG_TICK_S = 0.05
 RECONNECT_PAUSE_S = 0.1
@@ -62,7 +62,7 @@ class LoadPlan:
 
 
 class Sender(Protocol):
-    """What a run needs of a client (``load_client.Client`` is one)."""
+    """What a run needs of a client (``client.Client`` is one)."""
 
     def send(self, request: bytes, done: Done) -> None:
         """Send now; ``done`` is called once, later, from the event loop."""
