@@ -23,8 +23,9 @@ from server.backends.errors import BackendError
 from server.config import Config
 from server.errors import DrainingError, InternalError, Refusal, ServingError, refusal_of
 from server.exchange import Exchange, Message, Receive, RequestIds, Scope, Send, error_body, open_exchange
-from server.routes import HotRoute, all_routes
+from server.routes import HotRoute, SocketRoute, all_routes
 from server.service import Service
+from server.streams.handshake import open_handshake
 
 log = logging.getLogger("quickeye.app")
 
@@ -45,10 +46,12 @@ class App:
         self._ids = RequestIds()
         self._access_log = AccessLog(service.config.log_format) if service.config.access_log else None
         self._hot: list[HotRoute] = []
+        self._sockets: dict[str, SocketRoute] = {}
         self._framework = _framework(service, self._access_log)
         hot_paths: dict[str, Any] = {}
         for routes in all_routes(service):
             self._hot.extend(routes.hot)
+            self._sockets.update({route.path: route for route in routes.sockets})
             hot_paths.update(routes.openapi)
             if routes.router is not None:
                 self._framework.include_router(routes.router)
@@ -57,12 +60,15 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._framework(scope, receive, send)
             return
-        exchange = open_exchange(scope, receive, send, self._ids)
+        is_socket = scope["type"] == "websocket"
+        exchange = (open_handshake if is_socket else open_exchange)(scope, receive, send, self._ids)
         try:
-            if not await self._answer_hot(exchange):
+            if is_socket:
+                await self._answer_socket(exchange, scope, receive, send)
+            elif not await self._answer_hot(exchange):
                 await self._answer_by_framework(exchange, scope, receive, send)
         except asyncio.CancelledError:  # only the end of the server does this, to what is still arriving then
             if not self.service.draining:
@@ -77,6 +83,18 @@ class App:
         finally:
             if self._access_log is not None and exchange.path not in QUIET_PATHS:
                 self._access_log.add(exchange.line())
+
+    async def _answer_socket(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        route = self._sockets.get(exchange.path)
+        if route is None:
+            await receive()  # websocket.connect
+            known = ", ".join(self._sockets)
+            await exchange.refuse(Refusal("not_found", f"no WebSocket is at {exchange.path[:200]}; there is {known}"))
+            return
+        try:
+            await route.endpoint(exchange, scope, receive, send)
+        except OSError:  # the client left during the handshake
+            exchange.status = exchange.status or 499
 
     async def _answer_hot(self, exchange: Exchange) -> bool:
         for route in self._hot:

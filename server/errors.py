@@ -13,6 +13,7 @@ ServingError
 ├── ModelUnavailableError     backend_unavailable Retry-After
 ├── DeadlineExceededError     deadline_exceeded
 ├── AbandonedError            abandoned           the caller left; nobody is told
+├── SupersededError           superseded          a newer frame of its stream took its place
 └── InternalError             internal
 
 The trees of ``model_zoo.errors`` and ``server.backends.errors`` keep their own
@@ -114,6 +115,12 @@ class AbandonedError(ServingError):
     code = "abandoned"
 
 
+class SupersededError(ServingError):
+    """A newer frame of the same stream took this one's place while it waited."""
+
+    code = "superseded"
+
+
 class InternalError(ServingError):
     """A fault of ours. The log has the details, the reply has none."""
 
@@ -136,9 +143,11 @@ STATUSES: dict[str, Status] = {
     "not_found": Status(404, "NOT_FOUND"),
     "method_not_allowed": Status(405, "UNIMPLEMENTED"),
     "body_timeout": Status(408, "DEADLINE_EXCEEDED"),
+    "superseded": Status(409, "ABORTED"),
     "image_too_large": Status(413, "INVALID_ARGUMENT"),
     "body_too_large": Status(413, "INVALID_ARGUMENT"),
     "unsupported_format": Status(415, "INVALID_ARGUMENT"),
+    "upgrade_required": Status(426, "UNIMPLEMENTED"),
     "overloaded": Status(429, "RESOURCE_EXHAUSTED"),
     "rate_limited": Status(429, "RESOURCE_EXHAUSTED"),
     "abandoned": Status(499, "CANCELLED"),

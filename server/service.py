@@ -1,6 +1,7 @@
 """What every route stands on: the configuration, the models, the metrics, and whether work is taken."""
 
 import asyncio
+import itertools
 import logging
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from server.config import Config
 from server.errors import DrainingError, NotReadyError
 from server.keys import Keys
 from server.metrics import Metrics
+from server.streams.sessions import Sessions
 
 log = logging.getLogger("quickeye.service")
 
@@ -23,9 +25,10 @@ class Service:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.keys = Keys(config)
-        self.metrics = Metrics(lambda: self.catalogue.gauges())
+        self.metrics = Metrics(lambda: itertools.chain(self.catalogue.gauges(), self.streams.gauges()))
         store = Store(Path(config.store)) if config.store else shipped_store()
         self.catalogue = Catalogue(config, store, self.metrics)
+        self.streams = Sessions(config.max_stream_sessions)
         self.failure: BaseException | None = None
         self.ready = asyncio.Event()  # set when loading ended, well or not: see ``failure``
         self.draining = False
@@ -66,7 +69,9 @@ class Service:
     async def drain(self, timeout_s: float) -> int:
         """Refuse new work, wait for what was admitted; returns how many pictures were left unanswered."""
         self.draining = True
-        return await self.catalogue.drain(timeout_s)
+        began_s = time.monotonic()
+        given_up = await self.streams.drain(timeout_s)  # posts are answered meanwhile
+        return given_up + await self.catalogue.drain(max(0.0, began_s + timeout_s - time.monotonic()))
 
     async def _load(self) -> None:
         try:

@@ -5,7 +5,8 @@ signal again. On the first SIGTERM or SIGINT:
 
 1. ``/readyz`` and new work say 503 ``draining``, while the listener stays open for
    ``drain_grace_s``: load balancers need that long to look elsewhere.
-2. The listener closes; what was admitted is finished, for ``drain_timeout_s`` at most.
+2. The listener closes; what was admitted is finished, for ``drain_timeout_s`` at most. Streams, which went on until
+   now, get their last answers, ``stats`` and close 1001.
 3. The process ends with 0, or with 1 if work had to be given up.
 
 A second signal ends it at once.
@@ -13,6 +14,7 @@ A second signal ends it at once.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -25,11 +27,15 @@ import uvicorn
 from server.app import App, create_app
 from server.config import Config
 from server.http_protocol import HttpProtocol
+from server.streams.frame import HEADER
+from server.ws_protocol import WebSocketProtocol
 
 log = logging.getLogger("quickeye.serving")
 
 KEEP_ALIVE_S = 75
+PING_S = 20.0
 BACKLOG = 2048
+GARBAGE_THRESHOLD = 20_000  # new objects before a collection; Python's 700 are there after a few requests
 FLUSH_S = 5.0  # for responses already made to leave, once every picture has its answer
 
 
@@ -70,23 +76,39 @@ def listen(host: str, port: int) -> socket.socket:
 def run(config: Config, sock: socket.socket, on_ready: Callable[[App], None]) -> int:
     """Serve until a signal; returns the exit code. ``on_ready`` is called once the models answer."""
     app = create_app(config)
-    server = _OwnedServer(
-        uvicorn.Config(
-            app,
-            http=HttpProtocol,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=int(FLUSH_S),
-        )
-    )
+    server = _OwnedServer(uvicorn_config(app, config))
     running = _Running(config, app, server, on_ready)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(running.serve(sock))
+
+
+def uvicorn_config(app: App, config: Config, *, ping_s: float = PING_S) -> uvicorn.Config:
+    """How uvicorn serves the application. Who answers no ping for ``ping_s`` and sends nothing else is gone."""
+    return uvicorn.Config(
+        app,
+        http=HttpProtocol,
+        ws=_socket_protocol(config),
+        ws_max_size=config.max_frame_bytes + HEADER.size,
+        ws_ping_interval=ping_s,
+        ws_ping_timeout=ping_s,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(FLUSH_S),
+    )
+
+
+def _socket_protocol(config: Config) -> type[WebSocketProtocol]:
+    """The WebSocket protocol under this configuration; uvicorn makes one per connection and passes its own things."""
+
+    class Configured(WebSocketProtocol):
+        send_timeout_s = config.stream_send_timeout_s
+
+    return Configured
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -120,6 +142,9 @@ class _Running:
     async def _announce(self) -> None:
         service = self._app.service
         await service.ready.wait()
+        # What was loaded so far stays: the collector need not walk through it again and again while requests wait.
+        gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD)
         if service.failure is None:
             if not service.draining:
                 self._on_ready(self._app)

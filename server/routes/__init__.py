@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 
-from server.exchange import Exchange
+from server.exchange import Exchange, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from server.service import Service
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # name -> "module:function"
 ROUTES: dict[str, str] = {
     "predict": "server.routes.predict:routes",
+    "stream": "server.routes.stream:routes",
     "models": "server.routes.models:routes",
     "health": "server.routes.health:routes",
     "metrics": "server.routes.metrics:routes",
@@ -38,10 +39,19 @@ class HotRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class SocketRoute:
+    """A WebSocket, by its path. ``endpoint`` gets the handshake as an exchange, then ASGI's own three."""
+
+    path: str
+    endpoint: Callable[[Exchange, Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
-    """What one module adds: hot calls, a router, and OpenAPI for the hot ones."""
+    """What one module adds: hot calls, WebSockets, a router, and OpenAPI for the hot ones."""
 
     hot: tuple[HotRoute, ...] = ()
+    sockets: tuple[SocketRoute, ...] = ()
     router: APIRouter | None = None
     openapi: dict[str, Any] = field(default_factory=dict)
 

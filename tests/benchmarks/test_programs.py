@@ -25,10 +25,16 @@ PROGRAMS = {
         ["--idle", "0.3", "--seconds", "0.3", "--starts", "1", "--store", "STORE", "--images", "IMAGES"],
         ["start_to_ready_s", "idle_cores", "peak_mb"],
     ),
+    "class_activation": (["--rounds", "2"], ["rows"]),
     "overload": (
         ["--seconds", "0.5", "--rounds", "1", "--factor", "0.2", "--store", "STORE", "--images", "IMAGES"],
         ["capacity_per_s", "goodput_per_s", "admitted_p99_s"],
     ),
+    "streams": (
+        ["--seconds", "0.5", "--rounds", "1", "--streams", "2", "--store", "STORE", "--images", "IMAGES"],
+        ["rows", "fps"],
+    ),
+    "stream_overload": (["--seconds", "1", "--rounds", "1", "--streams", "3"], ["rounds"]),
 }
 
 

@@ -10,8 +10,10 @@ import httpx
 from server.app import create_app
 from server.config import Config
 
-# In no OpenAPI document: two pages for people, and the document itself.
-BESIDE_THE_SCHEMA = ("GET /", "GET /docs", "GET /openapi.json")
+# In no OpenAPI document: two pages for people, the document itself, and the stream's.
+BESIDE_THE_SCHEMA = ("GET /", "GET /docs", "GET /openapi.json", "GET /asyncapi.json")
+# What is no call at all: the stream, and what it answers to one.
+STREAMS = ("WS /v1/stream", "GET /v1/stream")
 
 
 @cache
@@ -19,7 +21,7 @@ def calls() -> frozenset[str]:
     """``METHOD /path`` of every call."""
     paths = asyncio.run(_schema())["paths"]
     described = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
-    return frozenset(described.union(BESIDE_THE_SCHEMA))
+    return frozenset(described.union(BESIDE_THE_SCHEMA, STREAMS))
 
 
 def is_served(method: str, path: str) -> bool:

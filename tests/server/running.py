@@ -73,14 +73,17 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *flags: str, ready: bool = True, grace_s: float = 0.0) -> Iterator[Running]:
+def serving(
+    folder: Path, *flags: str, ready: bool = True, grace_s: float = 0.0, port: int | None = None
+) -> Iterator[Running]:
     """Start ``quickeye serve``, wait until it is ready, end it whatever happens.
 
     Args:
         folder: where its log and cache go.
         ready: False: return as soon as the listener answers.
+        port: None: a free one.
     """
-    port = free_port()
+    port = free_port() if port is None else port
     log = folder / f"serve-{port}.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QUICKEYE_")}
     environment["QUICKEYE_CACHE_DIR"] = str(folder)

@@ -33,7 +33,7 @@ def loaded_after(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "code",
     [
-        "import server.app, server.commands.serve",
+        "import server.app, server.commands.serve_store",
         "from server.app import create_app\nfrom server.config import Config\ncreate_app(Config())",
     ],
 )

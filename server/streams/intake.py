@@ -1,0 +1,119 @@
+"""From a message to a job: the frame is numbered, its model found, its picture's header read.
+
+The model is looked up by name for every frame: a version that was swapped in answers the next
+one, and a name that was unloaded is an error of each frame until it is back.
+"""
+
+import math
+from collections.abc import Callable
+
+from model_zoo.errors import ModelZooError
+from model_zoo.header import Header, PictureLimits, read_header
+from server.class_activation import refuse_unexplained
+from server.config import Config
+from server.errors import OverloadedError, Refusal, ServingError, refusal_of
+from server.frame_history import FrameHistory
+from server.job import Job, JobOptions
+from server.metrics import Metrics
+from server.streams.frame import BadFrameError, Frame, FrameReader
+from server.streams.inflight import FrameModel, InFlight, Pending
+from server.streams.options import StreamOptions, changed
+from server.streams.teller import Teller
+
+Find = Callable[[StreamOptions], FrameModel]
+
+
+class FrameTooLargeError(Exception):
+    """More bytes than a frame may have: the one thing about a frame that ends its stream."""
+
+
+class Intake:
+    """Takes one stream's frames; each is told about once, now or by its model."""
+
+    def __init__(self, options: StreamOptions, config: Config, metrics: Metrics, find: Find, teller: Teller) -> None:
+        self.options = options
+        self.inflight = InFlight(teller)
+        self._config = config
+        self._metrics = metrics
+        self._find = find
+        self._teller = teller
+        self._limits = PictureLimits(min(config.max_image_bytes, config.max_frame_bytes), config.max_image_pixels)
+        self._reader = FrameReader()
+        self._history: tuple[FrameModel, FrameHistory] | None = None
+
+    def configure(self, message: dict[str, object]) -> None:
+        """Change the options of the frames to come.
+
+        Raises:
+            InvalidRequestError, UnknownModelError: nothing is changed.
+        """
+        options = changed(self.options, message)
+        model = self._find(options)
+        must_explain(options, model)
+        self.options = options
+        self._history = None
+        self._teller.tally.model = model.spec.name
+        self._teller.reconfigured(options.effective())
+
+    def take(self, message: bytes, received_s: float) -> None:
+        """One frame.
+
+        Raises:
+            FrameTooLargeError: it is not told about.
+        """
+        try:
+            frame = self._reader.read(message)
+        except BadFrameError as error:
+            refusal = Refusal("invalid_request", str(error))
+            self._teller.refuse_frame(error.seq, error.captured_at, refusal)
+            return
+        if len(frame.picture) > self._config.max_frame_bytes:
+            raise FrameTooLargeError(f"a frame may have {self._config.max_frame_bytes:,} bytes")
+        try:
+            self.inflight.submit(self._pending(frame, received_s))
+        except OverloadedError:
+            self._teller.drop(frame.stamp, "overloaded")
+        except (ServingError, ModelZooError) as error:
+            self._teller.refuse_frame(frame.stamp.seq, frame.stamp.captured_at, refusal_of(error))
+
+    def _pending(self, frame: Frame, received_s: float) -> Pending:
+        options = self.options
+        model = self._find(options)
+        must_explain(options, model)
+        lifetime_ms = self._config.max_frame_age_ms if options.policy == "latest" else self._config.timeout_ms
+        threshold = -math.inf if options.threshold is None else options.threshold
+        job = Job(
+            frame.picture,
+            self._header(frame),
+            received_s + lifetime_ms / 1e3,
+            options.priority,
+            JobOptions(options.top_k, threshold, options.explain is not None),
+            stream=self,
+            history=self._history_of(model),
+        )
+        return Pending(frame.stamp, received_s, options, model, job)
+
+    def _header(self, frame: Frame) -> Header:
+        try:
+            return read_header(frame.picture, self._limits)
+        except ModelZooError as error:
+            if error.code in ("undecodable_image", "unsupported_format"):
+                self._metrics.decode_failures.labels("unknown", error.code).inc()
+            raise
+
+    def _history_of(self, model: FrameModel) -> FrameHistory | None:
+        """What the gate and the smoothing remember: of this model, under these options."""
+        if not self.options.gate and not self.options.smoothing:
+            return None
+        if self._history is None or self._history[0] is not model:
+            self._history = (model, FrameHistory(self.options.gate, self.options.smoothing))
+        return self._history[1]
+
+
+def must_explain(options: StreamOptions, model: FrameModel) -> None:
+    """Refuse to explain where the bundle cannot.
+
+    Raises:
+        InvalidRequestError: it has no class_activation output.
+    """
+    refuse_unexplained(JobOptions(explain=options.explain is not None), model.spec)
