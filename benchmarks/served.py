@@ -26,8 +26,9 @@ def free_port() -> int:
 class Served:
     """Context manager: starts the server, waits for ``/readyz``, always ends it by its process id."""
 
-    def __init__(self, *flags: str) -> None:
-        """Prepare ``quickeye serve`` with ``flags``; host and port are chosen here."""
+    def __init__(self, *flags: str, program: tuple[str, ...] = ("quickeye", "serve")) -> None:
+        """Prepare ``quickeye serve``, or another module, with ``flags``; host and port are chosen here."""
+        self._program = program
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.start_to_ready_s = 0.0
@@ -36,7 +37,7 @@ class Served:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
 
     def __enter__(self) -> "Served":
-        command = [sys.executable, "-m", "quickeye", "serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        command = [sys.executable, "-m", *self._program, "--host", "127.0.0.1", "--port", str(self.port)]
         root = Path(__file__).parent.parent
         began = time.perf_counter()
         self._process = subprocess.Popen([*command, *self._flags], cwd=root, stdout=self._log, stderr=self._log)

@@ -3,7 +3,8 @@
 CPU of the server process, all threads, from /proc/PID/stat, over the requests
 it answered. Decoding and preprocessing of the small picture are part of it;
 what they cost alone is measured in this process, beside it. So that this is
-little, the model's input is 8×8 pixels.
+little, the model's input is 8×8 pixels. In turn with it runs the least that a
+Python server can do with the same body (`bare_server.py`).
 """
 
 import argparse
@@ -72,6 +73,7 @@ class Rounds:
 
     alone_us: list[float] = field(default_factory=list)
     cpu_us: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    bare_us: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     per_s: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -88,14 +90,19 @@ def measure_with(flags: argparse.Namespace, picture: bytes, store: str) -> Round
     spec = find_model(Store(Path(store)), flags.model).spec.input
     named = ["--store", store, *(["--model", flags.model] if flags.model else [])]
     found = Rounds()
-    with Served("--backend", "fake", *named, *flags.serve_flags) as served:
-        run(served, [picture], LoadPlan(ClosedLoop(4), 1.0))
+    with (
+        Served("--backend", "fake", *named, *flags.serve_flags) as served,
+        Served("--store", store, program=("benchmarks.bare_server",)) as bare,
+    ):
+        for server in (served, bare):
+            run(server, [picture], LoadPlan(ClosedLoop(4), 1.0))
         for _ in range(flags.rounds):
             found.alone_us.append(prepare_us(picture, spec))
             for connections in flags.connections:
                 cost, rate = server_us(served, picture, connections, flags.seconds)
                 found.cpu_us[connections].append(cost)
                 found.per_s[connections].append(rate)
+                found.bare_us[connections].append(server_us(bare, picture, connections, flags.seconds)[0])
     return found
 
 
@@ -112,10 +119,11 @@ def main() -> None:
     rows = []
     for connections, costs in found.cpu_us.items():
         cost, rate = statistics.median(costs), statistics.median(found.per_s[connections])
-        rows.append({"connections": connections, "cpu_us": cost, "per_s": rate, "all_cpu_us": costs})
+        bare = statistics.median(found.bare_us[connections])
+        rows.append({"connections": connections, "cpu_us": cost, "per_s": rate, "all_cpu_us": costs, "bare_us": bare})
         lines.append(
             f"  {connections:>3} connections  {cost:7.1f} µs  (from {min(costs):.1f} to {max(costs):.1f}), "
-            f"{rate:.0f} requests/s: {verdict(cost, BAR_US)}; without the picture's own work {cost - alone:.0f} µs"
+            f"{rate:.0f} requests/s: {verdict(cost, BAR_US)}; the bare server {bare:.0f} µs"
         )
     lines.append(f"  of which header, decode and preprocessing, measured alone: {alone:.1f} µs")
     publish({"bytes": len(picture), "bar_us": BAR_US, "rows": rows, "prepare_us": alone}, lines, as_json=flags.json)

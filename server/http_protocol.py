@@ -196,9 +196,8 @@ class HttpProtocol(HttpToolsProtocol):
             if self._linger_bytes > MAX_LINGER_BYTES:
                 self.transport.close()
                 return
-        elif b"h2c" in data and (self.cycle is None or self.cycle.response_complete):
-            head, end, rest = data.partition(b"\r\n\r\n")
-            data = _HTTP_2_OFFER.sub(b"\r\nx-ignored-upgrade:", head) + end + rest
+        elif self.cycle is None or self.cycle.response_complete:
+            data = _without_http_2_offer(data)
         before = self.scope
         self._piece = data
         super().data_received(data)
@@ -215,6 +214,17 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(self.head_timeout_s, self._head_is_late)
         if self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
             self.send_400_response(f"The request line and headers are longer than {self.max_head_bytes:,} bytes.")
+
+    def on_body(self, body: bytes) -> None:
+        """Some of a body came. What may be all of it is kept as it is: uvicorn copies it twice."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            held: bytes | bytearray = cycle.body
+            if not held:
+                cycle.body, body = body, b""  # type: ignore[assignment]
+            elif isinstance(held, bytes):
+                cycle.body = bytearray(held)
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """A request's head came; one of HTTP/1.1 says once which host it means (RFC 9112, section 3.2).
@@ -282,3 +292,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_timer = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def _without_http_2_offer(data: bytes) -> bytes:
+    """The piece that begins a request; only its head is looked at, as a photo behind it would take long."""
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        end = len(data)
+    if data.find(b"h2c", 0, end) < 0:
+        return data
+    return _HTTP_2_OFFER.sub(b"\r\nx-ignored-upgrade:", data[:end]) + data[end:]
