@@ -119,13 +119,19 @@ class GatheringTransport(asyncio.Transport):
 
 
 class _CyclePeer:
-    """The ``Peer`` of one request of uvicorn's."""
+    """The ``Peer`` of one request of uvicorn's.
 
-    __slots__ = ("_cycle", "_on_left")
+    Once the response is made it lets go of the request: a picture must not wait for the garbage collector.
+    """
+
+    __slots__ = ("_cycle", "_on_left", "_on_response")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
         self._on_left: Callable[[], None] | None = None
+        self._on_response = cycle.on_response
+        cycle.on_response = self._answered
+        cycle.scope["extensions"] = {PEER: self}  # type: ignore[dict-item]
 
     def watch(self, on_left: Callable[[], None]) -> None:
         self._on_left = on_left
@@ -158,8 +164,18 @@ class _CyclePeer:
 
     def has_left(self) -> None:
         """The connection is lost."""
-        if self._on_left is not None and not self._cycle.response_complete:
-            self._on_left()
+        on_left = self._on_left
+        self._let_go()
+        if on_left is not None and not self._cycle.response_complete:
+            on_left()
+
+    def _answered(self) -> None:
+        self._let_go()
+        self._on_response()
+
+    def _let_go(self) -> None:
+        self._on_left = None
+        self._cycle.scope.pop("extensions", None)
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -238,7 +254,6 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self.cycle is not before:
             self._peer = _CyclePeer(self.cycle)
-            self.scope["extensions"] = {PEER: self._peer}  # type: ignore[dict-item]
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request, and say why where it is known."""

@@ -35,7 +35,6 @@ log = logging.getLogger("quickeye.serving")
 KEEP_ALIVE_S = 75
 PING_S = 20.0
 BACKLOG = 2048
-GARBAGE_THRESHOLD = 20_000  # new objects before a collection; Python's 700 are there after a few requests
 FLUSH_S = 5.0  # for responses already made to leave, once every picture has its answer
 
 
@@ -144,7 +143,6 @@ class _Running:
         await service.ready.wait()
         # What was loaded so far stays: the collector need not walk through it again and again while requests wait.
         gc.freeze()
-        gc.set_threshold(GARBAGE_THRESHOLD)
         if service.failure is None:
             if not service.draining:
                 self._on_ready(self._app)

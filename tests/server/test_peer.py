@@ -1,6 +1,8 @@
 """A hot route's short cut to the connection: the same bodies, responses and departures as through ASGI."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -139,3 +141,33 @@ def test_a_client_that_wants_the_connection_closed_gets_that(make_loop: MakeLoop
             writer.close()
 
     run(make_loop, scenario)
+
+
+@pytest.mark.parametrize("make_loop", LOOPS)
+def test_after_the_response_nothing_keeps_the_picture_until_the_next_garbage_collection(make_loop: MakeLoop) -> None:
+    class Picture:
+        """Stands for bytes, which take no weak references."""
+
+    async def scenario() -> None:
+        pictures: list[weakref.ref[Picture]] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            picture = Picture()
+            pictures.append(weakref.ref(picture))
+            scope["extensions"][PEER].watch(lambda: print(picture))
+            await shout(scope, receive, send)
+
+        async with listening(app) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(3):
+                writer.write(post("/", b"x"))
+                assert (await response(reader))[1] == b"peerX"
+            await asyncio.sleep(0.05)
+            assert [picture() for picture in pictures] == [None, None, None]
+            writer.close()
+
+    gc.disable()
+    try:
+        run(make_loop, scenario)
+    finally:
+        gc.enable()
