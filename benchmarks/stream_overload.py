@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import statistics
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import uvloop
@@ -103,7 +104,7 @@ def main() -> None:
         answered = [seconds * 1e3 for ok, seconds in posts if ok]
         found = {
             "sent": sum(each.sent for each in streams),
-            "outcomes": dict(sum((each.outcomes for each in streams), start=type(streams[0].outcomes)())),
+            "outcomes": dict(sum((each.outcomes for each in streams), start=Counter[str]())),
             "lost_or_repeated": lost,
             "shares": shares,
             "spread": round(spread, 4),

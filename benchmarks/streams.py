@@ -71,10 +71,11 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def one_round(served: Served, flags: argparse.Namespace, frames: list[bytes], load: str, streams: int) -> Found:
-    """One load for ``--seconds``."""
-    found = Found()
-    before = served.cpu_s()
+def one_round(
+    served: Served, flags: argparse.Namespace, frames: list[bytes], load: str, streams: int, found: Found
+) -> None:
+    """One load for ``--seconds``, added to what was found."""
+    before, answered_before = served.cpu_s(), found.outcomes["result"]
     if load == "http":
         report = run(served, frames, LoadPlan(ClosedLoop(streams), flags.seconds, 0.5))
         found.per_s.append(report.per_second(report.tally.finished_ok))
@@ -85,8 +86,8 @@ def one_round(served: Served, flags: argparse.Namespace, frames: list[bytes], lo
         plan = FramePlan("latest", flags.fps if load == "camera" else 0.0, flags.seconds)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             found.add(runner.run(run_streams(served, plan, frames, streams)), flags.seconds)
-    found.cpu_ms.append((served.cpu_s() - before) * 1e3 / max(1, found.outcomes["result"]))
-    return found
+    answered = found.outcomes["result"] - answered_before
+    found.cpu_ms.append((served.cpu_s() - before) * 1e3 / max(1, answered))
 
 
 def measure(flags: argparse.Namespace) -> dict[tuple[int, str], Found]:
@@ -95,16 +96,11 @@ def measure(flags: argparse.Namespace) -> dict[tuple[int, str], Found]:
     frames = frames_of(photos(flags.images), width, height)
     found: dict[tuple[int, str], Found] = defaultdict(Found)
     with Served(*serving_flags(flags)) as served:
-        one_round(served, flags, frames, "http", 2)  # warms everything up; not counted
+        one_round(served, flags, frames, "http", 2, Found())  # warms everything up; not counted
         for _ in range(flags.rounds):
             for streams in flags.streams:
                 for load in LOADS:
-                    new, kept = one_round(served, flags, frames, load, streams), found[streams, load]
-                    kept.per_s += new.per_s
-                    kept.age_ms += new.age_ms
-                    kept.round_trip_ms += new.round_trip_ms
-                    kept.outcomes += new.outcomes
-                    kept.cpu_ms += new.cpu_ms
+                    one_round(served, flags, frames, load, streams, found[streams, load])
     return found
 
 

@@ -74,26 +74,32 @@ async def read_body(
     first: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         return _within(first, max_bytes)
-    chunks: list[bytes] = []
     try:
         async with asyncio.timeout(timeout_s):
-            size = 0
-            while True:
-                chunk: bytes = message.get("body", b"")
-                inflow.take(len(chunk))
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > max_bytes:
-                    raise BodyTooLargeError(f"the body has more than the {max_bytes:,} bytes that are taken")
-                if not message.get("more_body", False):
-                    return b"".join(chunks)
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise AbandonedError("the caller left before the body was complete")
+            return await _gathered(message, receive, max_bytes, inflow)
     except TimeoutError:
         raise BodyTimeoutError(f"the body did not arrive within {timeout_s:g} s") from None
+
+
+async def _gathered(message: Message, receive: Receive, max_bytes: int, inflow: Inflow) -> bytes:
+    """A body in several pieces, the first of which is in ``message``."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        while True:
+            chunk: bytes = message.get("body", b"")
+            inflow.take(len(chunk))
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > max_bytes:
+                raise BodyTooLargeError(f"the body has more than the {max_bytes:,} bytes that are taken")
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise AbandonedError("the caller left before the body was complete")
     finally:
-        inflow.give_back(sum(map(len, chunks)))
+        inflow.give_back(size)
 
 
 async def _first_message(receive: Receive, timeout_s: float) -> Message:

@@ -5,7 +5,7 @@ import base64
 from model_zoo.heat_map import grid_png, map_box
 from model_zoo.spec import InputSpec, ModelSpec
 from server.errors import InvalidRequestError
-from server.job import Answer, JobOptions
+from server.job import Answer
 
 EXPLAIN = "cam"
 
@@ -21,13 +21,13 @@ def wants_explanation(value: str) -> bool:
     return True
 
 
-def refuse_unexplained(options: JobOptions, spec: ModelSpec) -> None:
+def refuse_unexplained(explain: bool, spec: ModelSpec) -> None:
     """Refuse to promise a map that the model does not have.
 
     Raises:
         InvalidRequestError: it was asked for, and the bundle has no such output.
     """
-    if options.explain and not spec.offers_class_activation:
+    if explain and not spec.offers_class_activation:
         raise InvalidRequestError(
             f"'{spec.name}' version {spec.version} offers no explanation: its bundle has no class_activation output "
             "(networks that pool their last features and end in one linear layer get one when they are exported)"

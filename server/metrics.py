@@ -122,6 +122,11 @@ class Metrics:
             "quickeye_event_loop_lag_seconds", "How much later than asked the event loop woke up."
         )
 
+    def header_refused(self, code: str) -> None:
+        """Count a picture that was refused for its header, if that could not be read."""
+        if code in ("undecodable_image", "unsupported_format"):
+            self.decode_failures.labels("unknown", code).inc()
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 

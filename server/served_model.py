@@ -1,7 +1,7 @@
-"""A model that answers: its bundle, its instances and its queue, behind one call.
+"""A model that answers: its bundle, its instances and its queue, behind two calls.
 
-``submit`` is what every protocol calls. It runs on the event loop; instances run
-in threads and hand whole batches back to the loop with one wake-up each. A job
+``submit_all`` takes the pictures of a request, ``submit_frame`` a stream's next one. Both run on the event loop;
+instances run in threads and hand whole batches back to the loop with one wake-up each. A job
 ends exactly once, whoever comes first: its answer, its deadline, its caller
 leaving, or the end of the model.
 """

@@ -69,9 +69,7 @@ class Service:
     async def drain(self, timeout_s: float) -> int:
         """Refuse new work, wait for what was admitted; returns how many pictures were left unanswered."""
         self.draining = True
-        began_s = time.monotonic()
-        given_up = await self.streams.drain(timeout_s)  # posts are answered meanwhile
-        return given_up + await self.catalogue.drain(max(0.0, began_s + timeout_s - time.monotonic()))
+        return await self.catalogue.drain(timeout_s)
 
     async def _load(self) -> None:
         try:

@@ -4,10 +4,11 @@ The end is ours, not uvicorn's, which would close the listener first and raise t
 signal again. On the first SIGTERM or SIGINT:
 
 1. ``/readyz`` and new work say 503 ``draining``, while the listener stays open for
-   ``drain_grace_s``: load balancers need that long to look elsewhere.
-2. The listener closes; what was admitted is finished, for ``drain_timeout_s`` at most. Streams, which went on until
-   now, get their last answers, ``stats`` and close 1001.
-3. The process ends with 0, or with 1 if work had to be given up.
+   ``drain_grace_s``: load balancers need that long to look elsewhere. SIGINT leaves this out:
+   it comes from a person at a terminal, and no balancer stands before that.
+2. Streams, which went on until now, get their last answers, ``stats`` and close 1001.
+3. The listener closes; what was admitted is finished. Both take ``drain_timeout_s`` at most.
+4. The process ends with 0, or with 1 if work had to be given up.
 
 A second signal ends it at once.
 """
@@ -20,6 +21,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -132,7 +134,7 @@ class _Running:
     async def serve(self, sock: socket.socket) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal)
+            loop.add_signal_handler(number, self._on_signal, number)
         announce = loop.create_task(self._announce())
         await self._server.serve(sockets=[sock])
         announce.cancel()
@@ -151,22 +153,25 @@ class _Running:
         self._exit_code = 1
         self._server.should_exit = True
 
-    def _on_signal(self) -> None:
+    def _on_signal(self, number: signal.Signals) -> None:
         if self._stopping is None:
-            self._stopping = asyncio.get_running_loop().create_task(self._stop())
+            grace_s = 0.0 if number == signal.SIGINT else self._config.drain_grace_s
+            self._stopping = asyncio.get_running_loop().create_task(self._stop(grace_s))
         else:
             log.warning("second signal: ending at once")
             logging.shutdown()
             os._exit(1)
 
-    async def _stop(self) -> None:
+    async def _stop(self, grace_s: float) -> None:
         service = self._app.service
-        log.info("draining: new work is refused, the listener stays open for %g s", self._config.drain_grace_s)
+        log.info("draining: new work is refused, the listener stays open for %g s", grace_s)
         service.draining = True
-        await asyncio.sleep(self._config.drain_grace_s)
+        await asyncio.sleep(grace_s)
+        ends_s = time.monotonic() + self._config.drain_timeout_s
+        left = await service.streams.drain(self._config.drain_timeout_s)  # posts are answered meanwhile
         for listener in getattr(self._server, "servers", []):  # none yet when the signal came while starting
             listener.close()
-        left = await service.drain(self._config.drain_timeout_s)
+        left += await service.drain(max(0.0, ends_s - time.monotonic()))
         if left:
             log.error("%d pictures were not answered within %g s", left, self._config.drain_timeout_s)
             self._exit_code = 1

@@ -35,7 +35,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
-from server.http_protocol import GatheringTransport
+from server.gathering_transport import GatheringTransport
 from server.streams.connection import EXTENSION
 
 FRAMES_PER_TURN = 64

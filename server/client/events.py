@@ -88,7 +88,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A frame that was not run: ``superseded`` by a newer one, ``stale`` or the server ``overloaded``.
+    """A frame without a result: ``superseded`` by a newer one, ``stale`` or the server ``overloaded``.
 
     ``sent`` False: it was superseded here, before it was sent.
     """

@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
         return _failed(f"'{bundle.spec.name}' is for {bundle.spec.task}; predict needs a model for classification")
     options = JobOptions(flags.top_k, explain=flags.explain is not None)
     try:
-        refuse_unexplained(options, bundle.spec)
+        refuse_unexplained(options.explain, bundle.spec)
         overlays = None if flags.explain is None else Overlays(flags.explain, bundle.spec.input)
         loaded = load(Config(backend=flags.backend, max_batch_size=1), bundle)
     except (BackendError, BundleError, InvalidRequestError, OSError) as error:

@@ -57,7 +57,7 @@ def welcome(app: App, host: str, port: int) -> None:
     models = ", ".join(f"{model.spec.name} version {model.spec.version}" for model in app.service.catalogue.served())
     print(
         f"\nQuickeye is ready: {models}\n"
-        f"  open   {address}/            drop a photo on the page\n"
+        f"  open   {address}/            drop a photo, or turn the camera on\n"
         f"  try    curl --data-binary @photo.jpg {address}/v1/predict\n"
         f"  read   {address}/docs        {address}/metrics\n",
         file=sys.stderr,

@@ -4,7 +4,7 @@ import { make } from "./page.js";
 
 const QUALITY = 0.8;
 
-/** A camera's pictures. `id` empty: one that looks away from the person, where there is a choice. */
+/** A camera's pictures. `id` empty: one that looks away from the person, if it can be. */
 export async function openCamera(id) {
   if (!navigator.mediaDevices?.getUserMedia) throw new DOMException("", "InsecureContext");
   const wish = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };

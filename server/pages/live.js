@@ -1,10 +1,10 @@
-/** The camera's half of the page: frames go out one at a time; labels, figures and chart follow the answers. */
+/** The camera's half of the page: frames go out one at a time; all else follows the answers. */
 
 import { Labels, Times, inOneLine } from "./answer.js";
 import { Shutter, cameras, eachFrame, inPlainWords, looksAtYou, openCamera } from "./camera.js";
 import { Chart } from "./chart.js";
 import { paint, sight } from "./heat.js";
-import { chosen, key, streamOptions, wantsHeat, whenChanged } from "./models.js";
+import { chosen, key, loadModels, streamOptions, wantsHeat, whenChanged } from "./models.js";
 import { $, calm, make, makeRoom, on, plural, quantile, say } from "./page.js";
 import { Stream } from "./stream.js";
 
@@ -22,9 +22,9 @@ $("live-answer").append(labels.element, times.element);
 
 let session = null;  // {id, media, …} while the camera is on or asked for, {failed} or {paused} while it is not
 let results = [];    // of the last seconds: {at, trip, server, timing}
-let frames = [];     // of the last seconds: when the camera gave one
+let frames = [];     // of the last seconds: when one was there
 let counts = {};     // of drops and errors, by reason
-let latest = null;   // a result that is not on the page yet
+let latest = null;   // not on the page yet
 let spoken = { at: 0 };
 
 // ---- the camera, on and off
@@ -58,7 +58,7 @@ async function start(id = "") {
   mine.stopFrames = eachFrame(video, frame);
   mine.ticking = requestAnimationFrame(tick);
   stream.open(streamOptions(), key());
-  mine.awake = await navigator.wakeLock?.request("screen").catch(() => null);  // a phone that watches does not go to sleep
+  mine.awake = await navigator.wakeLock?.request("screen").catch(() => null);  // a phone that watches stays awake
   if (session !== mine) mine.awake?.release();
 }
 
@@ -122,7 +122,7 @@ function frame() {
   pass();
 }
 
-/** Send what the camera shows now, if it is new and nothing is on its way. */
+/** Send what is seen now, if it is new and nothing is on its way. */
 async function pass() {
   const mine = session;
   if (!mine.fresh || !stream.free || mine.encoding) return;
@@ -130,7 +130,7 @@ async function pass() {
   mine.fresh = 0;
   mine.encoding = true;
   const { height, width } = chosen()?.input ?? { height: 224, width: 224 };
-  const picture = await shutter.take(video, 2 * Math.max(height, width));  // enough for the server to average over
+  const picture = await shutter.take(video, 2 * Math.max(height, width));  // enough to average over
   mine.encoding = false;
   if (session !== mine || !stream.free || !picture) return;
   mine.sent = performance.now();
@@ -140,6 +140,7 @@ async function pass() {
 function ready({ model, version }) {
   untrouble();
   status("on", "Live");
+  if (!chosen()) loadModels().then(showSight);
   say(`Live: ${model}, version ${version}.`);
 }
 
@@ -164,6 +165,7 @@ function event(told) {
 
 function lost({ message, status: number, seconds }) {
   status("waiting", "Not connected");
+  $("live-heat").hidden = true;
   const isKey = number === 401 || (number === 403 && key());
   const step = isKey ? "Enter the key in the field above: it is sent to this server only."
     : seconds ? `Trying again in ${Math.max(1, Math.round(seconds))} s.`

@@ -21,7 +21,7 @@ export function predictUrl() {
   return `${$("model").value}${query.length ? "?" : ""}${query.join("&")}`;
 }
 
-/** What a stream is asked for; the same names in the query string and in a config message. */
+/** What a stream is asked for, in a query string or a config message. */
 export function streamOptions() {
   const { name, version } = chosen() ?? {};
   const isOlder = $("model").value.includes("/versions/");

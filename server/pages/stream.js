@@ -2,7 +2,7 @@
  * One stream of frames: a WebSocket that comes back by itself.
  *
  * A frame goes out as "QE01", uint32 number, float64 time (little-endian) and the JPEG. The server answers each with one
- * event; `free` while none is due, so there is never more than one on its way. A refused handshake has no words for a page:
+ * event; `free` while none is due. A refused handshake has no words for a page:
  * the same address is then asked by plain HTTP, which has.
  */
 

@@ -20,9 +20,9 @@ from server.exchange import Exchange
 from server.job import Answer, Job, PictureOutcome
 from server.metrics import UNKNOWN_MODEL
 from server.predict_options import PredictOptions, defaults, parse_options
+from server.results import answered_result, failed_result, in_ms, server_timing, slowest_of, stages_ms
 from server.routes import HotRoute, Routes
 from server.routes.predict_openapi import predict_openapi
-from server.routes.predict_reply import answered_result, failed_result, in_ms, server_timing, slowest_of, stages_ms
 from server.served_model import ServedModel
 from server.service import Service
 
@@ -76,10 +76,10 @@ class Predict:
     async def _predict(self, exchange: Exchange, model: ServedModel, path: dict[str, str]) -> None:
         self._service.keys.may_predict(exchange.headers)
         options = parse_options(exchange.query, self._config) if exchange.query else self._defaults
-        refuse_unexplained(options.job, model.spec)
+        refuse_unexplained(options.job.explain, model.spec)
         pictures = await self._pictures(exchange)
         model = self._find(path)  # again: another version may have taken its place while the body came
-        refuse_unexplained(options.job, model.spec)
+        refuse_unexplained(options.job.explain, model.spec)
         outcomes = await self._outcomes(exchange, model, pictures, options)
         await self._reply(exchange, model, outcomes)
 
@@ -154,8 +154,7 @@ class Predict:
 
     def _unreadable(self, refusal: Refusal) -> PictureOutcome:
         """A picture that was refused for its header."""
-        if refusal.code in ("undecodable_image", "unsupported_format"):
-            self._service.metrics.decode_failures.labels("unknown", refusal.code).inc()
+        self._service.metrics.header_refused(refusal.code)
         return PictureOutcome(None, refusal)
 
     async def _reply(self, exchange: Exchange, model: ServedModel, outcomes: list[PictureOutcome]) -> None:

@@ -13,6 +13,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from model_zoo.errors import ModelZooError
+from server.class_activation import refuse_unexplained
 from server.errors import Refusal, ServingError, refusal_of
 from server.exchange import Exchange, Receive, Scope, Send
 from server.metrics import UNKNOWN_MODEL
@@ -22,7 +23,6 @@ from server.served_model import ServedModel
 from server.service import Service
 from server.streams.connection import connection_of
 from server.streams.handshake import chosen, must_be_ours, with_key
-from server.streams.intake import must_explain
 from server.streams.options import StreamOptions, parse_query
 from server.streams.session import Session, Wire
 
@@ -91,7 +91,7 @@ class Stream:
         self._service.keys.may_predict(with_key(exchange.headers, subprotocols))
         options = parse_query(exchange.query)
         model = self._find(options)
-        must_explain(options, model)
+        refuse_unexplained(options.explain is not None, model.spec)
         return replace(options, model=model.spec.name), model
 
     def _find(self, options: StreamOptions) -> ServedModel:

@@ -15,7 +15,6 @@ RATE_WINDOW_S = 2.0
 LATENCIES_KEPT = 1000
 
 # Why a frame has no result, as a person is told it.
-SUPERSEDED = "superseded"
 SUPERSEDED_HERE = "superseded before sending"
 CONNECTION_LOST = "connection lost"
 NOT_CONNECTED = "not connected"

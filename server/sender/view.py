@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import TextIO
 
-from server.client import Ready
+from server.client import Ready, Result
 from server.sender.run import Reconnecting, Told
 from server.sender.sources import Frame
 from server.sender.tally import StreamTally
@@ -43,12 +43,15 @@ class LiveView:
         self._lines = 0
         self._drawn_s = -DRAW_EVERY_S
         self._state = ("connecting", "")  # in few words, and why
+        self._answered = ""  # the file, or the place in the video, that the classes are of
         self._is_over = False
         self._encoding = out.encoding or "ascii"
         self._blocks = self._encoding.lower().replace("-", "") in ("utf8", "utf16")
 
     def hear(self, told: Told, frame: Frame | None) -> None:
         """Remember how the connection is, and draw if that was not done just now."""
+        if isinstance(told, Result) and frame is not None:
+            self._answered = frame.name
         if isinstance(told, Ready):
             self._state = ("connected", "")
         elif isinstance(told, Reconnecting):
@@ -96,7 +99,7 @@ class LiveView:
         title = f"{self._title}  {tally.model}"
         room = max(0, min(self._classes, rows - len(below) - 2))
         classes = prediction_rows(tally.predictions[:room], blocks=self._blocks)
-        return [title, "", *classes, *[""] * (room - len(classes)), *below][: max(1, rows)]
+        return [title, self._answered, *classes, *[""] * (room - len(classes)), *below][: max(1, rows)]
 
     def _write(self, text: str) -> None:
         text = text if self._blocks else text.replace("–", "-")

@@ -5,8 +5,9 @@ from typing import Any
 import orjson
 
 from server.errors import InvalidRequestError
+from server.streams.options import told_back
 
-MAX_CONTROL_BYTES = 16 * 1024
+MAX_CHARACTERS = 16 * 1024
 MAX_ID = 200
 
 # type -> what it may hold besides; None: the options of a stream
@@ -24,9 +25,9 @@ def parse_control(text: str) -> dict[str, Any]:
     Raises:
         InvalidRequestError: too long, no JSON object, or none of the types.
     """
-    if len(text) > MAX_CONTROL_BYTES:
+    if len(text) > MAX_CHARACTERS:
         raise InvalidRequestError(
-            f"a text message may have {MAX_CONTROL_BYTES:,} characters, this one has {len(text):,}; send pictures as "
+            f"a text message may have {MAX_CHARACTERS:,} characters, this one has {len(text):,}; send pictures as "
             "binary messages"
         )
     try:
@@ -37,7 +38,7 @@ def parse_control(text: str) -> dict[str, Any]:
         raise InvalidRequestError('a text message must be a JSON object such as {"type": "ping"}')
     kind = message.get("type")
     if not isinstance(kind, str) or kind not in FIELDS:
-        raise InvalidRequestError(f"type must be one of {', '.join(FIELDS)}, not {str(kind)[:40]!r}")
+        raise InvalidRequestError(f"type must be one of {', '.join(FIELDS)}, not {told_back(kind)}")
     known = FIELDS[kind]
     unknown = [] if known is None else sorted(set(message) - known - {"type"})
     if unknown:

@@ -8,10 +8,9 @@ import orjson
 import ormsgpack
 
 from model_zoo.spec import ModelSpec
-from server.class_activation import told
 from server.exchange import Message
-from server.job import Answer, Prediction
-from server.routes.predict_reply import stages_ms
+from server.job import Answer
+from server.results import answered_result, stages_ms
 from server.streams.frame import Stamp
 
 Event = dict[str, Any]
@@ -36,24 +35,16 @@ FORMATS: dict[str, Format] = {"quickeye.json": as_json, "quickeye.msgpack": as_m
 
 def result(stamp: Stamp, spec: ModelSpec, answer: Answer, age_s: float) -> Event:
     """A frame was answered by the model of ``spec``."""
-    event: Event = {
+    return {
         "type": "result",
         "seq": stamp.seq,
         "captured_at": stamp.captured_at,
         "model": spec.name,
         "version": spec.version,
-        "predictions": [_prediction(one) for one in answer.predictions],
-        "width": answer.width,
-        "height": answer.height,
-        "error": None,
-        "timing_ms": stages_ms(answer.times),
-        "batch_size": answer.batch_size,
+        **answered_result(answer, stages_ms(answer.times), spec.input, as_text=False),
         "age_ms": round(age_s * 1e3, 3),
         "reused": answer.reused,
     }
-    if answer.class_activation is not None:
-        event["class_activation"] = told(answer, spec.input, as_text=False)
-    return event
 
 
 def unchanged(event: Event) -> Event:
@@ -69,10 +60,6 @@ def dropped(stamp: Stamp, reason: str) -> Event:
 def error(seq: int | None, captured_at: float | None, code: str, message: str) -> Event:
     """A frame or a message was refused."""
     return {"type": "error", "seq": seq, "captured_at": captured_at, "code": code, "message": message}
-
-
-def _prediction(one: Prediction) -> Event:
-    return {"index": one.index, "label": one.label, "score": one.score}
 
 
 def _base64(value: object) -> str:

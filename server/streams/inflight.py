@@ -83,11 +83,11 @@ class InFlight:
         last = self._last
         if pending.options.policy != "latest" or last is None or last.ended:
             return None
-        if last.model is pending.model and last.job.priority == pending.job.priority:
+        if last.model is pending.model:
             return last.job
         if last.job.waiting:  # it waits in another line: it leaves that, and this one joins its own at the end
             last.model.abandon([last.job])
-            self._failed(last, SupersededError("a newer frame came, for another model or priority"))
+            self._failed(last, SupersededError("a newer frame came, for another model"))
         return None
 
     def abandon(self) -> None:

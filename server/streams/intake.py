@@ -49,7 +49,7 @@ class Intake:
         """
         options = changed(self.options, message)
         model = self._find(options)
-        must_explain(options, model)
+        refuse_unexplained(options.explain is not None, model.spec)
         self.options = options
         self._history = None
         self._teller.tally.model = model.spec.name
@@ -79,7 +79,7 @@ class Intake:
     def _pending(self, frame: Frame, received_s: float) -> Pending:
         options = self.options
         model = self._find(options)
-        must_explain(options, model)
+        refuse_unexplained(options.explain is not None, model.spec)
         lifetime_ms = self._config.max_frame_age_ms if options.policy == "latest" else self._config.timeout_ms
         threshold = -math.inf if options.threshold is None else options.threshold
         job = Job(
@@ -97,8 +97,7 @@ class Intake:
         try:
             return read_header(frame.picture, self._limits)
         except ModelZooError as error:
-            if error.code in ("undecodable_image", "unsupported_format"):
-                self._metrics.decode_failures.labels("unknown", error.code).inc()
+            self._metrics.header_refused(error.code)
             raise
 
     def _history_of(self, model: FrameModel) -> FrameHistory | None:
@@ -108,12 +107,3 @@ class Intake:
         if self._history is None or self._history[0] is not model:
             self._history = (model, FrameHistory(self.options.gate, self.options.smoothing))
         return self._history[1]
-
-
-def must_explain(options: StreamOptions, model: FrameModel) -> None:
-    """Refuse to explain where the bundle cannot.
-
-    Raises:
-        InvalidRequestError: it has no class_activation output.
-    """
-    refuse_unexplained(JobOptions(explain=options.explain is not None), model.spec)

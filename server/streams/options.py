@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import orjson
 
+from server.class_activation import EXPLAIN
 from server.errors import InvalidRequestError
 from server.job_queue import PRIORITIES
 from server.predict_options import MAX_TOP_K
@@ -100,7 +101,7 @@ OPTIONS: dict[str, Option] = {
     ),
     "gate": _number(0, 255, "a frame that differs by at most this much from the last one run gets its answer; 0: off"),
     "smoothing": _number(0, MAX_SMOOTHING, "weight of the past in the scores; 0: off"),
-    "explain": _one_of("cam", meaning="where the picture speaks for its best class"),
+    "explain": _one_of(EXPLAIN, meaning="where the picture speaks for its best class"),
 }
 AS_TEXT = frozenset({"model", "policy", "explain"})
 MAY_BE_NULL = frozenset({"version", "threshold", "explain"})
@@ -138,8 +139,15 @@ def _checked(given: Mapping[str, object]) -> dict[str, Any]:
         try:
             values[name] = OPTIONS[name].check(value)
         except ValueError as error:
-            raise InvalidRequestError(f"{name} {error}, not {str(value)[:40]!r}") from None
+            raise InvalidRequestError(f"{name} {error}, not {told_back(value)}") from None
     return values
+
+
+def told_back(value: object) -> str:
+    """A stranger's value in a message, cut short. Not what a list or an object holds: it may be too deep to print."""
+    if isinstance(value, list):
+        return "a list"
+    return "an object" if isinstance(value, dict) else repr(str(value)[:40])
 
 
 def _value_of(text: str) -> object:

@@ -46,7 +46,8 @@ class Sessions:
         """
         if self._places >= self._limit:
             raise OverloadedError(
-                f"{self._limit} streams are open, and no more are taken; try again later", retry_after_s=RETRY_AFTER_S
+                f"all streams that this server takes ({self._limit}) are open; try again later",
+                retry_after_s=RETRY_AFTER_S,
             )
         self._places += 1
         try:

@@ -246,6 +246,14 @@ WITHOUT: dict[str, Callable[[], onnx.ModelProto]] = {
     "a softmax at the end": lambda: classifier(
         [*POOL, node("Gemm", ["f", "fc.weight", "fc.bias"], "y", transB=1), node("Softmax", ["y"], "logits", axis=1)]
     ),
+    "a convolution of several places": lambda: classifier(
+        [
+            POOL[0],
+            node("Conv", ["p", "kernel", "fc.bias"], "k", pads=[1] * 4),
+            node("Flatten", ["k"], "logits", axis=1),
+        ],
+        {"kernel": np.zeros((CLASSES, 6, 3, 3), np.float32)},
+    ),
     "a scaled layer": lambda: classifier([*POOL, node("Gemm", ["f", "columns"], "logits", alpha=2.0)], COLUMNS),
     "computed weights": lambda: classifier(
         [*POOL, node("Mul", ["fc.weight", "fc.weight"], "w"), node("Gemm", ["f", "w"], "logits", transB=1)]

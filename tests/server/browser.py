@@ -12,7 +12,7 @@ By hand, to look at a page::
     python -m tests.server.browser http://127.0.0.1:8000/ out.png --dark --width 390 --files photo.jpg \
         --wait "document.querySelector('.labels')"
     python -m tests.server.browser http://127.0.0.1:8000/ live.png --camera photos.mjpeg --click "#camera" \
-        --wait "document.querySelector('.chart .trip').getAttribute('d').length > 900"
+        --wait "document.querySelector('#chart .of-trip').getAttribute('d')?.length > 900"
 """
 
 import argparse

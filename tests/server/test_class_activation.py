@@ -14,7 +14,7 @@ from model_zoo.heat_map import grid_levels
 from model_zoo.spec import InputSpec, Resize
 from server.class_activation import refuse_unexplained, told
 from server.errors import InvalidRequestError
-from server.job import Answer, JobOptions, Prediction, StageTimes
+from server.job import Answer, Prediction, StageTimes
 from tests.server.fake_bundles import MeanColour
 
 SPEC = InputSpec(224, 224, 3, "rgb", Resize("shorter_side", 256), "centre", (0.0,) * 3, (1.0,) * 3)
@@ -64,10 +64,10 @@ def test_a_map_that_speaks_for_nothing_is_black() -> None:
 
 def test_only_models_with_maps_may_be_asked(tmp_path: Path) -> None:
     plain, mapped = (MeanColour(name="m", maps=maps).write(tmp_path).spec for maps in (False, True))
-    refuse_unexplained(JobOptions(explain=True), mapped)
-    refuse_unexplained(JobOptions(), plain)
+    refuse_unexplained(True, mapped)
+    refuse_unexplained(False, plain)
     with pytest.raises(InvalidRequestError, match="'m' version 1 offers no explanation"):
-        refuse_unexplained(JobOptions(explain=True), plain)
+        refuse_unexplained(True, plain)
 
 
 def test_an_output_of_the_kind_is_what_offers_maps(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import uvloop
 from uvicorn.server import ServerState
 
 from server.exchange import Message, Receive, Scope, Send
-from server.http_protocol import MAX_HEAD_BYTES, GatheringTransport, HttpProtocol
+from server.gathering_transport import GatheringTransport
+from server.http_protocol import MAX_HEAD_BYTES, HttpProtocol
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]

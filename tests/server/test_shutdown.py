@@ -1,6 +1,7 @@
 """The end of a server: nothing admitted is lost, new work is told where it stands."""
 
 import shutil
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,6 +53,16 @@ def test_while_draining_the_listener_says_503(colour_store: Path, tmp_path: Path
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "draining")
         assert int(refused.headers["retry-after"]) >= 1
         assert client.get("/healthz").status_code == 200
+        assert running.ended() == 0
+
+
+def test_ctrl_c_waits_for_no_load_balancer(colour_store: Path, tmp_path: Path) -> None:
+    """The grace would outlast the test's patience: it is left out, and what was admitted is still answered."""
+    with serving(tmp_path, *slow_server(colour_store), grace_s=3600.0) as running, ThreadPoolExecutor(8) as pool:
+        reply = pool.submit(post, running)
+        wait_until(running, 1)
+        running.process.send_signal(signal.SIGINT)
+        assert reply.result().status_code == 200
         assert running.ended() == 0
 
 

@@ -11,6 +11,7 @@ import uvloop
 from server.exchange import Message, Receive, Scope, Send
 from server.http_protocol import HttpProtocol
 from server.streams.connection import connection_of
+from server.ws_protocol import FRAMES_PER_TURN
 from tests.server.raw_socket import (
     BINARY,
     CLOSE,
@@ -105,6 +106,17 @@ def test_messages_come_whole_and_go_back_whole(play: Play) -> None:
     play(scenario)
 
 
+def test_compression_is_declined(play: Play) -> None:
+    async def scenario() -> None:
+        async with wired(Echo()) as wire, connected(wire.port) as raw:
+            raw.says(handshake("/", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"))
+            head = await raw.head()
+            assert head.startswith("HTTP/1.1 101 ")
+            assert "extensions" not in head.lower()
+
+    play(scenario)
+
+
 def test_a_mask_is_taken_off(play: Play) -> None:
     async def scenario() -> None:
         async with wired(Echo()) as wire, opened(wire.port) as raw:
@@ -124,6 +136,19 @@ def test_a_message_in_a_hundred_thousand_fragments_is_one_message(play: Play) ->
             while (heard := await raw.hears()) == (PONG, b""):
                 pass
             assert heard == (BINARY, b"<" + b"x" * 50_000 + b">")
+
+    play(scenario)
+
+
+def test_one_turn_of_the_loop_parses_a_few_frames_only(play: Play) -> None:
+    async def scenario() -> None:
+        async with wired(Echo()) as wire, opened(wire.port) as raw:
+            (connection,) = wire.made
+            # As one read of the socket gives them.
+            first = frame(BINARY, b"x", fin=False)
+            connection.data_received(first + frame(CONT, b"x", fin=False) * 998 + frame(CONT, b"x"))
+            assert 0 < len(connection._message) <= FRAMES_PER_TURN + 1  # and the one that it waited for
+            assert await raw.hears() == (BINARY, b"x" * 1000)
 
     play(scenario)
 

@@ -114,7 +114,7 @@ def test_a_full_and_then_a_stopping_server_is_told_and_waited_for(page: Page, br
         second = new_page(browser)
         opened(second, f"{server.url}/").click("#camera")
         second.wait_for(TROUBLE)
-        assert "1 streams are open" in text_of(second, "#trouble")
+        assert "all streams that this server takes (1) are open" in text_of(second, "#trouble")
         assert re.fullmatch(r"Trying again in \d+ s\.", text_of(second, "#trouble li"))
         server.terminate()
         second.wait_for("fetch('/readyz').then((reply) => reply.status === 503)")

@@ -286,10 +286,29 @@ class TestServerSaysNo:
         until(page, lambda: len(server.frames) > 4)
         assert server.frames[4].seq == 5, "numbers go on"
 
+    def test_models_that_were_not_ready_are_asked_for_again_once_it_is_live(
+        self, page: Page, server: ScriptedServer
+    ) -> None:
+        there, server.models = server.models, []
+        page.permit("camera", "granted")
+        page.open(server.url)
+        page.wait_for("!document.querySelector('#reload').hidden")
+        server.models = there
+        page.click("#camera")
+        page.wait_for(LIVE)
+        page.wait_for("document.querySelector('#model').options.length === 2")
+        page.wait_for("document.querySelector('#sight').hasAttribute('viewBox')")
+
     def test_a_server_that_is_gone_is_called_so(self, page: Page) -> None:
         with scripted() as server:
+            server.models.reverse()
+            server.on_frame = lambda frame: result(frame, "tabby", class_activation=class_activation((3, 3)))
             live(page, server.url)
+            page.click("#heat")
+            page.wait_for("!document.querySelector('#live-heat').hidden")
         page.wait_for(TROUBLE)
+        assert page.evaluate("document.querySelector('#live-heat').hidden"), "it is of what the camera showed then"
+        assert float(page.evaluate("getComputedStyle(document.querySelector('#live .body')).opacity")) < 1
         page.wait_for("document.querySelector('#trouble p').textContent.includes('can’t be reached')")
         assert "Trying again in" in text_of(page, "#trouble li")
 

@@ -8,6 +8,7 @@ import pytest
 
 from server.client import Dropped, FrameError
 from server.sender.run import Reconnecting
+from server.sender.sources import Frame
 from server.sender.tally import StreamTally
 from server.sender.view import DRAW_EVERY_S, LiveView
 from tests.server.streamed import Clock, ready, result
@@ -103,6 +104,16 @@ def test_the_screen_says_what_is_going_on() -> None:
         "",
     ]
     assert not stage.terminal.cursor_shown
+
+
+def test_it_says_which_frame_the_classes_are_of() -> None:
+    stage = Stage()
+    stage.clock.now_s += 1.0
+    stage.view.hear(result(1, "cat"), Frame(b"", 0.0, "tabby.jpg", 1))
+    assert stage.terminal.picture[1] == "tabby.jpg"
+    stage.clock.now_s += 1.0
+    stage.view.hear(Dropped(2, None, "stale"), Frame(b"", 0.0, "lynx.jpg", 2))
+    assert stage.terminal.picture[1] == "tabby.jpg", "no classes came for the other"
 
 
 def test_it_is_written_in_place_and_not_too_often() -> None:

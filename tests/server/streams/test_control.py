@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.errors import InvalidRequestError
-from server.streams.control import FIELDS, MAX_CONTROL_BYTES, parse_control
+from server.streams.control import FIELDS, MAX_CHARACTERS, parse_control
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,9 @@ def test_messages_that_are_taken(text: str) -> None:
         ("{}", "type must be one of config, ping, stats, end"), ('{"type":"pong"}', "type must"),
         ('{"type":["ping"]}', "type must"), ('{"type":"ping","ids":1}', "no field 'ids'"),
         ('{"type":"end","now":true}', "no field"), ('{"type":"ping","id":[1]}', "id must"),
-        ('{"type":"ping","id":"' + "x" * 201 + '"}', "id must"), ("x" * (MAX_CONTROL_BYTES + 1), "binary messages"),
+        ('{"type":"ping","id":"' + "x" * 201 + '"}', "id must"), ("x" * (MAX_CHARACTERS + 1), "binary messages"),
         ('{"type":"ping","id":null}', "id must"), ('{"type":"ping","id":true}', "id must"),
+        ('{"type":' + "[" * 1020 + "]" * 1020 + "}", "not a list"),
         ("[" * 10_000, "JSON"), ('{"type":"' + "x" * 5000 + '"}', "type must"),
     ],
 )  # fmt: skip

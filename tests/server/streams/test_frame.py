@@ -63,6 +63,14 @@ def test_a_number_that_was_refused_is_not_the_last_one() -> None:
     assert reader.read(numbered(11)).stamp.seq == 11
 
 
+def test_a_number_must_follow_the_last_one_not_the_first() -> None:
+    reader = FrameReader()
+    for seq in (10, 20):
+        reader.read(numbered(seq))
+    for seq in (15, 20):
+        assert f"seq {seq} does not follow 20" in str(refused(reader, numbered(seq)))
+
+
 def test_a_header_in_a_stream_without_is_refused_under_the_frame_s_own_number() -> None:
     reader = FrameReader()
     reader.read(b"picture")

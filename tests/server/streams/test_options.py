@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import jsonschema_rs
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +74,14 @@ def test_a_bad_value_in_a_message_changes_nothing_and_is_named(name: str, value:
 def test_a_bad_query_is_refused(query: bytes) -> None:
     with pytest.raises(InvalidRequestError):
         parse_query(query)
+
+
+@pytest.mark.parametrize("value", ["[" * 1020 + "]" * 1020, '{"a":' * 1020 + "1" + "}" * 1020])
+def test_a_value_nested_deeper_than_python_prints_is_refused_in_words(value: str) -> None:
+    with pytest.raises(InvalidRequestError, match="top_k must be a whole number from 1 to 1000, not a"):
+        parse_query(b"top_k=" + value.encode())
+    with pytest.raises(InvalidRequestError, match="policy must be latest or all, not a"):
+        changed(StreamOptions(), {"policy": orjson.loads(value)})
 
 
 def test_a_name_that_looks_like_a_number_stays_a_name() -> None:

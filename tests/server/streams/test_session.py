@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from server.errors import InternalError
-from server.streams.control import MAX_CONTROL_BYTES
+from server.streams.control import MAX_CHARACTERS
 from server.streams.outbox import MAX_EVENTS
-from tests.server.streams.fakes import PICTURE, answer_of, numbered, settled
+from tests.server.streams.fakes import PICTURE, FakeModel, answer_of, numbered, settled, spec_named
 from tests.server.streams.stage import CONFIG, Stage, play
 
 
@@ -74,6 +74,25 @@ def test_the_gate_remembers_until_the_options_or_the_model_change() -> None:
         assert histories[0] is histories[1] is not None
         assert histories[2] is histories[3] is not histories[0]
         assert histories[4] is histories[5] is None
+
+    play(scenario, gate=2.0, policy="all")
+
+
+def test_a_version_that_was_swapped_in_gets_a_memory_of_its_own() -> None:
+    async def scenario(stage: Stage) -> None:
+        newer = FakeModel(spec_named("shoes", 9))
+        histories = []
+        for model in (stage.model, newer):
+            stage.models.by_name["shoes"] = model
+            stage.client.says(PICTURE)
+            await settled()
+            histories.append(model.waiting[-1].history)
+            model.take()
+            model.finish(-1, answer_of())
+        before, after = histories
+        assert before is not None
+        assert after is not None
+        assert after is not before
 
     play(scenario, gate=2.0, policy="all")
 
@@ -254,7 +273,7 @@ def test_config_holds_for_later_frames_and_switches_models() -> None:
         ({"type": "config", "top_k": 0}, "invalid_request"),
         ({"type": "config", "top_k": 1, "explain": "cam"}, "invalid_request"),
         ("{", "invalid_request"),
-        ("x" * (MAX_CONTROL_BYTES + 1), "invalid_request"),
+        ("x" * (MAX_CHARACTERS + 1), "invalid_request"),
     ],
 )
 def test_bad_messages_are_errors_and_change_nothing(message: str | dict[str, object], code: str) -> None:

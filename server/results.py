@@ -39,8 +39,13 @@ def server_timing(stages: StagesMs) -> bytes:
     return header
 
 
-def answered_result(answer: Answer, timing_ms: StagesMs, spec: InputSpec) -> dict[str, object]:
-    """One entry of ``results``; ``spec`` is the model's input, for where a map lies on the picture."""
+def answered_result(answer: Answer, timing_ms: StagesMs, spec: InputSpec, *, as_text: bool = True) -> dict[str, object]:
+    """One entry of ``results``, which is also the middle of a stream's ``result``.
+
+    Args:
+        spec: the model's input, for where a map lies on the picture.
+        as_text: whether a map's picture is base64, or bytes.
+    """
     result: dict[str, object] = {
         "predictions": [{"index": one.index, "label": one.label, "score": one.score} for one in answer.predictions],
         "width": answer.width,
@@ -50,7 +55,7 @@ def answered_result(answer: Answer, timing_ms: StagesMs, spec: InputSpec) -> dic
         "batch_size": answer.batch_size,
     }
     if answer.class_activation is not None:
-        result["class_activation"] = told(answer, spec, as_text=True)
+        result["class_activation"] = told(answer, spec, as_text=as_text)
     return result
 
 
