@@ -22,7 +22,7 @@ from server.client.stream_target import StreamOptions
 from server.commands.ending import INTERRUPTED
 from server.number_flag import number, whole_number
 from server.sender.feed import FrameFeed
-from server.sender.report import JsonLines, PlainLines, Teller
+from server.sender.report import JsonLines, PictureLines, PlainLines, Teller
 from server.sender.run import StreamPlan, StreamRun
 from server.sender.source_thread import SourceThread
 from server.sender.sources import Encoding, Size, Source, SourceError, open_source
@@ -146,7 +146,7 @@ class Command:
             fps=flags.fps, skip_late=policy == "latest", loop=flags.loop, clock=clock, sleep=asyncio.sleep,
         )  # fmt: skip
         plan = StreamPlan(self._options, flags.seconds, flags.frames, flags.patience, flags.max_inflight)
-        teller = self._teller(tally, clock)
+        teller = self._teller(source, tally, clock)
         run = StreamRun(self._client, plan, feed, tally, teller.hear)
         self._stop = run.stop
         failure = await self._shown(run, teller)
@@ -176,11 +176,12 @@ class Command:
             teller.close()
         return None
 
-    def _teller(self, tally: StreamTally, clock: Callable[[], float]) -> Teller:
+    def _teller(self, source: Source, tally: StreamTally, clock: Callable[[], float]) -> Teller:
         if self._flags.json:
             return JsonLines(sys.stdout, tally)
         if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
-            return PlainLines(sys.stdout, tally, clock)
+            are_pictures = not source.live and source.fps is None
+            return PictureLines(sys.stdout, tally) if are_pictures else PlainLines(sys.stdout, tally, clock)
         title = f"{without_password(self._flags.source)} to {self._client.address}"
         return LiveView(sys.stdout, tally, title, self._flags.top_k, clock, shutil.get_terminal_size)
 

@@ -1,4 +1,4 @@
-"""What ``quickeye stream`` says in lines: JSON for programs, one line a second for logs."""
+"""What ``quickeye stream`` says in lines: JSON for programs, a line for each picture, one line a second for logs."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from server.client import ConfigChanged, Dropped, FrameError, Ready, Result, Sta
 from server.sender.run import Lost, Reconnecting, Told
 from server.sender.sources import Frame
 from server.sender.tally import StreamTally
-from server.sender.text import printable, status, summary
+from server.sender.text import printable, score, status, summary
 
 LINE_EVERY_S = 1.0
 
@@ -58,6 +58,34 @@ class JsonLines:
         """The summary is for a person."""
         if self._tally.frames:
             print(summary(self._tally), file=sys.stderr)
+
+
+class PictureLines:
+    """One line for each picture: its file, and its best class or what was wrong."""
+
+    def __init__(self, out: TextIO, tally: StreamTally) -> None:
+        self._out = out
+        self._tally = tally
+
+    def hear(self, told: Told, frame: Frame | None) -> None:
+        """Write an answer at once."""
+        complain(told)
+        if frame is None or not isinstance(told, Result | FrameError | Dropped):
+            return
+        if isinstance(told, Result):
+            best = f"{score(told.best.score)} {told.best.label}" if told.best is not None else "–"
+            what = "unchanged" if told.unchanged else best
+        else:
+            what = told.reason if isinstance(told, Dropped) else f"{told.code}: {told.message}"
+        print(printable(f"{frame.name}  {what}"), file=self._out, flush=True)
+
+    def tick(self) -> None:
+        """Nothing is due."""
+
+    def close(self) -> None:
+        """Write the summary."""
+        if self._tally.frames:
+            print(summary(self._tally), file=self._out)
 
 
 class PlainLines:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from server.client import Dropped, FrameError
-from server.sender.report import LINE_EVERY_S, JsonLines, PlainLines
+from server.sender.report import LINE_EVERY_S, JsonLines, PictureLines, PlainLines
 from server.sender.run import Lost, Reconnecting
 from server.sender.sources import Frame
 from server.sender.tally import StreamTally
@@ -40,6 +40,23 @@ def test_every_event_is_a_line_of_json_about_its_frame(capsys: pytest.CaptureFix
     tally.read(10)
     lines.close()
     assert capsys.readouterr().err.startswith("frames      1 in 0.0 s")
+
+
+def test_pictures_get_a_line_each_whatever_became_of_them() -> None:
+    out, tally = io.StringIO(), StreamTally(Clock())
+    lines = PictureLines(out, tally)
+    lines.hear(ready(), None)
+    for event in (result(3, "cat"), Dropped(4, 12.5, "overloaded"), FrameError(5, 12.5, "undecodable_image", "broken")):
+        lines.hear(event, FRAME)
+        lines.tick()
+    assert out.getvalue().splitlines() == [
+        "cat.jpg  75.0% cat",
+        "cat.jpg  overloaded",
+        "cat.jpg  undecodable_image: broken",
+    ]
+    tally.read(10)
+    lines.close()
+    assert out.getvalue().splitlines()[3].startswith("frames      1 in")
 
 
 def test_a_log_gets_a_line_a_second_and_the_summary() -> None:
