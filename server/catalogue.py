@@ -20,6 +20,7 @@ from server.backends.errors import BackendError
 from server.backends.selection import UNCHECKED
 from server.config import Config
 from server.errors import ForbiddenError, InternalError, ModelUnavailableError
+from server.freed_memory import give_back
 from server.loading import batch_limits, load
 from server.metrics import GaugeSample, Metrics, ModelMetrics
 from server.served_model import LoadedModel, ServedModel
@@ -242,6 +243,7 @@ class Catalogue:
     async def _finish(self, model: ServedModel) -> None:
         await model.drain(self._config.drain_timeout_s)
         await model.close()
+        await asyncio.to_thread(give_back)
 
 
 def _log_loaded(model: ServedModel) -> None:
