@@ -1,0 +1,1 @@
+"""What the command line calls for training and judging; each module is one command."""

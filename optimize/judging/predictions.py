@@ -1,0 +1,66 @@
+"""What a model says of a set of pictures, beside what is true; all judging starts from here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimize.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """N pictures.
+
+    Attributes:
+        logits: (N, classes).
+        labels: (N,), places in ``classes``.
+        identifiers: what each picture is found by.
+    """
+
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    identifiers: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.labels)
+        if self.logits.shape != (n, len(self.classes)) or len(self.identifiers) != n:
+            raise DataError(
+                f"{self.logits.shape} logits, {n} labels, {len(self.classes)} classes and "
+                f"{len(self.identifiers)} identifiers do not go together"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def save(self, path: Path) -> None:
+        """Write an ``.npz`` of plain arrays."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            np.savez_compressed(
+                file,
+                logits=self.logits,
+                labels=self.labels,
+                classes=np.array(self.classes),
+                identifiers=np.array(self.identifiers),
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> "Predictions":
+        """Read what ``save`` wrote.
+
+        Raises:
+            DataError: it is not there, or not such a file.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(
+                    arrays["logits"].astype(np.float32),
+                    arrays["labels"].astype(np.int64),
+                    tuple(map(str, arrays["classes"])),
+                    tuple(map(str, arrays["identifiers"])),
+                )
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{path}: no predictions can be read from it: {error}") from error
