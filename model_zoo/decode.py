@@ -22,6 +22,7 @@ the GIL while they decode.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import import_module
 from io import BytesIO
 
@@ -36,6 +37,8 @@ from model_zoo.spec import Colour
 
 Pixels = NDArray[np.uint8]
 
+CACHED_SIZES = 1024  # pictures tend to come in the sizes of a few cameras: what follows from one is worked out once
+
 # The classes are called directly: Image.open would judge the size by a process-wide setting.
 _PLUGINS: dict[str, tuple[str, str]] = {
     "jpeg": ("PIL.JpegImagePlugin", "JpegImageFile"),
@@ -46,6 +49,7 @@ _PLUGINS: dict[str, tuple[str, str]] = {
     "tiff": ("PIL.TiffImagePlugin", "TiffImageFile"),
     "avif": ("PIL.AvifImagePlugin", "AvifImageFile"),
 }
+_CMYK_COMPONENTS = 4
 # libjpeg's warnings after which it makes up pixels (Pillow ignores them).
 _JPEG_DAMAGE = ("premature end", "bad huffman code", "found marker")
 _OPAQUE_MODES = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"})
@@ -117,9 +121,9 @@ def to_array(image: Image.Image) -> Pixels:
 
 def _decode_jpeg(data: bytes | memoryview, header: Header, colour: Colour, min_side: int) -> Pixels | None:
     """None where Pillow should have a look: CMYK, or an oddity that costs no pixel, as stray bytes."""
+    if header.components == _CMYK_COMPONENTS:
+        return None
     try:
-        if simplejpeg.decode_jpeg_header(data)[2] in ("CMYK", "YCCK"):
-            return None
         array: Pixels = simplejpeg.decode_jpeg(
             data,
             "GRAY" if colour == "grey" else "RGB",
@@ -138,10 +142,13 @@ def _decode_jpeg(data: bytes | memoryview, header: Header, colour: Colour, min_s
 
 def jpeg_scale(array: Pixels, header: Header) -> int | None:
     """At how many eighths of its stored size a JPEG was decoded; None when at none of them."""
-    for eighths in (8, 4, 3, 2, 1):
-        if array.shape[:2] == (-(-header.height * eighths // 8), -(-header.width * eighths // 8)):
-            return eighths
-    return None
+    return _scales(header.width, header.height).get(array.shape[:2])
+
+
+@lru_cache(CACHED_SIZES)
+def _scales(width: int, height: int) -> dict[tuple[int, ...], int]:
+    """(height, width) → eighths; where two scales of a tiny picture are alike, the larger."""
+    return {(-(-height * eighths // 8), -(-width * eighths // 8)): eighths for eighths in (1, 2, 3, 4, 8)}
 
 
 def _decode_pillow(data: bytes | memoryview, header: Header, colour: Colour) -> Image.Image:

@@ -23,7 +23,7 @@ Without antialiasing the two agree exactly. Pillow's resize releases the GIL.
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model_zoo.decode import (
+    CACHED_SIZES,
     Pixels,
     decode,
     decode_stored,
@@ -47,7 +48,6 @@ from model_zoo.spec import InputSpec, Resize
 
 KEEP = 2.0
 REDUCING_GAP = 3.0
-CACHED_SIZES = 1024  # pictures tend to come in the sizes of a few cameras: where they land is worked out once
 WHOLE_RESIZE_PX = 16_000_000  # a longer strip than this, once resized, is computed inside the crop only
 
 _FILTERS = {
@@ -85,7 +85,7 @@ def preprocess(image: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
         return _pad(resample(image, x, y, spec.resize.filter), placement)
     picture = _to_image(image)
     if x.scaled * y.scaled > WHOLE_RESIZE_PX:
-        return _pad(_resize_box(picture, x, y, x.box + y.box, spec.resize), placement)
+        return _pad(_cut(placement, 8, spec.resize, whole=True).resized(picture), placement)
     whole = to_array(picture.resize((x.scaled, y.scaled), _FILTERS[spec.resize.filter]))
     return _pad(np.ascontiguousarray(whole[y.low : y.high, x.low : x.high]), placement)
 
@@ -111,42 +111,71 @@ def prepare(
         ValueError: the spec gives no fixed size.
     """
     started_s = time.perf_counter()
-    upright, keep = _placed(header.upright_size, spec)
-    stored = decode_stored(data, header, spec.colour, keep)
+    landing = _landing(header.upright_size, spec)
+    stored = decode_stored(data, header, spec.colour, landing.keep)
     decoded_s = time.perf_counter()
-    result = _to_input(stored, header, upright, spec)
+    result = _to_input(stored, header, landing)
     if times is not None:
         times.decode_s = decoded_s - started_s
         times.preprocess_s = time.perf_counter() - decoded_s
     return result
 
 
-def _to_input(stored: Pixels | Image.Image, header: Header, upright: Placement, spec: InputSpec) -> Pixels:
-    orientation = pending_orientation(header)
-    if _is_antialiased(spec.resize):
-        scale = 8 if isinstance(stored, Image.Image) else jpeg_scale(stored, header) or 8
-        cut = _cut(header.upright_size, orientation, scale, isinstance(stored, Image.Image), spec)
-        window = cut.resized(stored)
-        if orientation != 1:
-            window = turn_upright(window, orientation)
-        return window if cut.fills_input else _pad(window, upright)
-    array = upright_view(stored if isinstance(stored, np.ndarray) else to_array(stored), orientation)
-    return _pad(resample(array, upright.x, upright.y, spec.resize.filter), upright)
+@dataclass(frozen=True, slots=True)
+class _Landing:
+    """Where upright pictures of one size land in one input, and each way of getting them there, worked out once.
+
+    Attributes:
+        upright: the placement.
+        fills_input: whether it leaves nothing to pad.
+        keep: the shorter side, in px, under which a scaled decode would be too coarse; None: decode it whole.
+    """
+
+    upright: Placement
+    fills_input: bool
+    resize: Resize
+    antialiased: bool
+    keep: int | None
+    cuts: "dict[tuple[int, int, bool], _Cut]" = field(default_factory=dict)
+
+    def cut(self, orientation: int, eighths: int, is_image: bool) -> "_Cut":
+        """For a picture decoded at ``eighths`` eighths of its stored size, with ``orientation`` still to be applied."""
+        cut = self.cuts.get((orientation, eighths, is_image))
+        if cut is None:
+            x, y = self.upright.x, self.upright.y
+            averaged_first = is_image and max(x.source / x.scaled, y.source / y.scaled) >= 2 * REDUCING_GAP
+            stored = self.upright.before_turning(orientation)
+            cut = _cut(stored, eighths, self.resize, whole=averaged_first)  # which needs no copy for cutting
+            self.cuts[orientation, eighths, is_image] = cut
+        return cut
+
+
+@lru_cache(CACHED_SIZES)
+def _landing(upright_size: tuple[int, int], spec: InputSpec) -> _Landing:
+    upright = place(*upright_size, spec)
+    antialiased = _is_antialiased(spec.resize)
+    x, y = upright.x, upright.y
+    ratio = KEEP * max(x.scaled / x.source, y.scaled / y.source)
+    keep = math.ceil(ratio * min(x.source, y.source)) if antialiased and ratio <= 0.5 else None
+    return _Landing(upright, upright.fills_input, spec.resize, antialiased, keep)
 
 
 def _is_antialiased(resize: Resize) -> bool:
     return resize.antialias and resize.filter != "nearest"
 
 
-@lru_cache(CACHED_SIZES)
-def _placed(upright_size: tuple[int, int], spec: InputSpec) -> tuple[Placement, int | None]:
-    """Where an upright picture lands, and the shorter side, in px, under which a scaled decode would be too coarse."""
-    upright = place(*upright_size, spec)
-    if not _is_antialiased(spec.resize):
-        return upright, None
-    x, y = upright.x, upright.y
-    ratio = KEEP * max(x.scaled / x.source, y.scaled / y.source)
-    return upright, math.ceil(ratio * min(x.source, y.source)) if ratio <= 0.5 else None
+def _to_input(stored: Pixels | Image.Image, header: Header, landing: _Landing) -> Pixels:
+    orientation, upright = pending_orientation(header), landing.upright
+    if not landing.antialiased:
+        array = upright_view(stored if isinstance(stored, np.ndarray) else to_array(stored), orientation)
+        return _pad(resample(array, upright.x, upright.y, landing.resize.filter), upright)
+    if isinstance(stored, Image.Image):
+        window = landing.cut(orientation, 8, True).resized(stored)
+    else:
+        window = landing.cut(orientation, jpeg_scale(stored, header) or 8, False).resized(stored)
+    if orientation != 1:
+        window = turn_upright(window, orientation)
+    return window if landing.fills_input else _pad(window, upright)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +189,12 @@ class _Cut:
         area: left, top, right, bottom of what is cut out, in stored px; None: nothing is cut off.
         box: what of that becomes ``size``, in the same order.
         size: width and height of the result.
-        fills_input: whether that is the model's whole input, once it is upright.
     """
 
     area: tuple[int, int, int, int] | None
     box: tuple[float, float, float, float]
     size: tuple[int, int]
     filter: Image.Resampling
-    fills_input: bool
 
     def resized(self, stored: Pixels | Image.Image) -> Pixels:
         """(height, width, C) of ``size``."""
@@ -181,27 +208,19 @@ class _Cut:
         return to_array(image.resize(self.size, self.filter, self.box, REDUCING_GAP))
 
 
-@lru_cache(CACHED_SIZES)
-def _cut(upright_size: tuple[int, int], orientation: int, eighths: int, is_image: bool, spec: InputSpec) -> _Cut:
-    """Of a picture decoded at ``eighths`` eighths of its stored size, with ``orientation`` still to be applied."""
-    placement = place(*upright_size, spec).before_turning(orientation)
-    x, y, resize = placement.x, placement.y, spec.resize
+def _cut(stored: Placement, eighths: int, resize: Resize, *, whole: bool) -> _Cut:
+    """Of a picture at ``eighths`` eighths of its stored size; ``whole``: nothing is cut out first."""
+    x, y = stored.x, stored.y
     scale = eighths / 8
     width, height = -(-x.source * eighths // 8), -(-y.source * eighths // 8)
     x0, x1, y0, y1 = (edge * scale for edge in x.box + y.box)
-    # A picture that is averaged first anyway is not copied for cutting.
-    if is_image and max(x.source / x.scaled, y.source / y.scaled) >= 2 * REDUCING_GAP:
-        left, right, top, bottom = 0, width, 0, height
-    else:
-        left, right = _reached(x0, x1, x, resize, width)
-        top, bottom = _reached(y0, y1, y, resize, height)
-    whole = (left, top, right, bottom) == (0, 0, width, height)
+    left, right = (0, width) if whole else _reached(x0, x1, x, resize, width)
+    top, bottom = (0, height) if whole else _reached(y0, y1, y, resize, height)
     return _Cut(
-        None if whole else (left, top, right, bottom),
+        None if (left, top, right, bottom) == (0, 0, width, height) else (left, top, right, bottom),
         (x0 - left, y0 - top, min(x1, right) - left, min(y1, bottom) - top),
         (x.high - x.low, y.high - y.low),
         _FILTERS[resize.filter],
-        placement.fills_input,
     )
 
 
@@ -210,21 +229,11 @@ def _reached(low: float, high: float, axis: Axis, resize: Resize, size: int) -> 
     return max(math.floor(low - margin), 0), min(math.ceil(high + margin), size)
 
 
-def _resize_box(image: Image.Image, x: Axis, y: Axis, box: tuple[float, ...], resize: Resize) -> Pixels:
-    """Compute the visible part of the window from ``box``: (left, right, top, bottom) in the image's pixels."""
-    left, right, top, bottom = box
-    small = image.resize(
-        (x.high - x.low, y.high - y.low),
-        _FILTERS[resize.filter],
-        box=(left, top, min(right, image.width), min(bottom, image.height)),
-        reducing_gap=REDUCING_GAP,
-    )
-    return to_array(small)
-
-
 def _to_image(array: Pixels) -> Image.Image:
     height, width, channels = array.shape
-    return Image.frombytes("L" if channels == 1 else "RGB", (width, height), np.ascontiguousarray(array).data)
+    image = Image.new("L" if channels == 1 else "RGB", (width, height), None)  # None: need not be filled
+    image.frombytes(np.ascontiguousarray(array).data)
+    return image
 
 
 def _pad(window: Pixels, placement: Placement) -> Pixels:

@@ -21,7 +21,7 @@ from model_zoo.errors import UndecodableImageError, UnsupportedFormatError
 from model_zoo.exif import ORIENTATION, read_orientation, read_tags
 
 Data = bytes | memoryview
-StoredSize = tuple[int, int, int]  # width, height, orientation
+StoredSize = tuple[int, int, int] | tuple[int, int, int, int]  # width, height, orientation; of a JPEG, components
 
 MAX_STEPS = 8192
 MAX_JPEG_SCANS = 128  # encoders write about ten
@@ -29,7 +29,10 @@ MAX_JPEG_SCANS = 128  # encoders write about ten
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SEQUENTIAL = frozenset({0xC0, 0xC1})
 _SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length
+_FRAME = struct.Struct(">xB2xBHHB")  # marker, bits, height, width, components
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+# Segments that tell nothing here: tables, comments, and what applications add, but for EXIF.
+_JPEG_PASSED = frozenset({0xC4, 0xCC, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}) - {0xE1}
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 _TIFF_WIDTH, _TIFF_HEIGHT, _DNG_VERSION = 0x0100, 0x0101, 0xC612
 
@@ -43,10 +46,13 @@ def jpeg_size(data: Data) -> StoredSize:
     frame = 0
     exif: Data | None = None
     position = 2
-    last_segment = len(data) - _SEGMENT.size
+    read_segment, last_segment = _SEGMENT.unpack_from, len(data) - _SEGMENT.size
     for _ in range(MAX_STEPS):
         if position <= last_segment:
-            lead, marker, length = _SEGMENT.unpack_from(data, position)
+            lead, marker, length = read_segment(data, position)
+            if marker in _JPEG_PASSED and lead == 0xFF and length > 2:
+                position += 2 + length
+                continue
         else:
             (lead, marker), length = struct.unpack_from("BB", data, position), None
         if lead != 0xFF:
@@ -67,8 +73,8 @@ def jpeg_size(data: Data) -> StoredSize:
             position += 2 + max(length, 2)
     if not frame:
         raise _lost("JPEG", "no frame header before its first scan")
-    width, height = _jpeg_frame(data, frame, position)
-    return width, height, 1 if exif is None else read_orientation(exif)
+    width, height, components = _jpeg_frame(data, frame, position)
+    return width, height, 1 if exif is None else read_orientation(exif), components
 
 
 def _next_marker(data: Data, position: int) -> int:
@@ -79,13 +85,13 @@ def _next_marker(data: Data, position: int) -> int:
     return position + found
 
 
-def _jpeg_frame(data: Data, frame: int, scan: int) -> tuple[int, int]:
-    """The size, once it is sure that decoding takes one pass over it, or a few.
+def _jpeg_frame(data: Data, frame: int, scan: int) -> tuple[int, int, int]:
+    """Width, height and components, once it is sure that decoding takes one pass over it, or a few.
 
     Each scan of a progressive file is a pass over all pixels and may be a few
     bytes long: without a limit, a small file keeps a core busy for an hour.
     """
-    marker, precision, height, width, components = struct.unpack_from(">xB2xBHHB", data, frame)
+    marker, precision, height, width, components = _FRAME.unpack_from(data, frame)
     if precision != 8:
         raise UnsupportedFormatError(f"JPEG with {precision} bits a sample is not served; save it with 8 bits")
     (in_first_scan,) = struct.unpack_from("B", data, scan + 4)
@@ -93,7 +99,7 @@ def _jpeg_frame(data: Data, frame: int, scan: int) -> tuple[int, int]:
         scans = _count_scans(data)
         if scans > MAX_JPEG_SCANS:
             raise _lost("JPEG", f"it has {scans} scans, and more than {MAX_JPEG_SCANS} are not decoded")
-    return width, height
+    return width, height, components
 
 
 def _count_scans(data: Data) -> int:

@@ -23,7 +23,8 @@ def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.
         scores: NDArray[np.float32] = np.where(logits >= 0, np.float32(1), small) / (1 + small)
     else:
         powers: NDArray[np.float32] = np.exp(logits - np.maximum.reduce(logits, axis=1, keepdims=True))
-        scores = np.divide(powers, np.add.reduce(powers, axis=1, keepdims=True), dtype=np.float32)
+        sums: NDArray[np.float32] = np.add.reduce(powers, axis=1, keepdims=True)
+        scores = powers / sums
     return scores.astype(np.float32, copy=False)
 
 

@@ -51,9 +51,10 @@ class Answers:
     ) -> Answer:
         """What one picture is told of its scores, (classes,); ``shown`` is the map of the best one."""
         options = job.options
-        indices, values = top_k(scores, min(options.top_k, scores.shape[0]))
+        indices, values = top_k(scores, options.top_k)
+        labels = self._labels
         ranked = [
-            Prediction(index, self._labels[index], score)
+            Prediction(index, labels[index], score)
             for index, score in zip(indices.tolist(), values.tolist(), strict=True)
         ]
         width, height = (self._input.width, self._input.height) if job.header is None else job.header.upright_size

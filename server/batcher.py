@@ -3,8 +3,8 @@
 The idea. Jobs wait encoded in one bounded queue per model. An instance that has
 nothing to do takes what waits, at once, up to ``max_batch_size``: a lone request
 never waits for company, and under load the queue that grows while all instances
-are busy *is* the next batch. No fixed delay, no polling: an instance sleeps on a
-condition and is woken by the job that wants it.
+are busy *is* the next batch. No fixed delay, no polling: an instance sleeps until
+it is woken by the job that wants it.
 
 The choices, and what they cost.
 - When several instances are free they share what waits instead of the first one
@@ -19,14 +19,17 @@ The choices, and what they cost.
   counted from the oldest job's arrival. For GPUs whose t(n) is flat.
 
 One lock guards the state; it is held for microseconds, by the event loop to
-submit or cancel, by instances to take and to report. Time comes from one clock,
-which the tests turn by hand. This file decides and counts; it never decodes,
-runs or answers: instances do (``instance.py``), and whoever made the job is told
-through ``on_refused`` when a job ends here.
+submit or cancel, by instances to take and to report. Each idle instance waits for
+a token, as in threading.Condition, for a tenth of its cost. Time comes from one
+clock, which the tests turn by hand. This file decides and counts; it never
+decodes, runs or answers: instances do (``instance.py``), and whoever made the job
+is told through ``on_refused`` when a job ends here.
 
 What it does not do: pre-empt a running batch, or look inside a picture.
 """
 
+import contextlib
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -52,7 +55,7 @@ class Batcher:
         self._clock = clock
         self._on_refused = on_refused
         self._lock = threading.Lock()
-        self._work = threading.Condition(self._lock)
+        self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()  # one for each idle instance that has to look
         self._queue = JobQueue(limits.starvation_s)
         self._admission = Admission(limits, self._queue)
         self._idle = 0
@@ -75,7 +78,7 @@ class Batcher:
             for job in jobs:
                 job.arrived_s = now_s
                 self._queue.add(job, now_s)
-            self._work.notify(len(jobs))
+            self._wake(len(jobs))
             return self._queue.images > self._idle
 
     def submit_frame(self, job: Job, instead_of: Job | None = None) -> bool:
@@ -99,7 +102,7 @@ class Batcher:
             if replaced is not None and self._queue.replace(replaced, job, now_s):
                 return True
             self._queue.add(job, now_s)
-            self._work.notify()
+            self._wake(1)
             return False
 
     def cancel(self, job: Job) -> bool:
@@ -171,7 +174,7 @@ class Batcher:
         with self._lock:
             self._draining = self._closed = True
             left = self._queue.clear(self._clock())
-            self._work.notify_all()
+            self._wake(self._idle)
             return left
 
     def _refuse_when_draining(self) -> None:
@@ -181,7 +184,7 @@ class Batcher:
     def _release(self, job: Job) -> None:
         released = self._queue.release(job.stream, self._clock())
         if released:
-            self._work.notify(released)
+            self._wake(released)
 
     def _take(self, late: list[tuple[Job, ServingError]], block: bool) -> list[Job] | None:
         self._idle += 1
@@ -193,10 +196,24 @@ class Batcher:
                     return self._form(now_s, late)
                 if not block:
                     return []
-                self._work.wait(None if wait_s == float("inf") else wait_s)
+                self._wait(None if wait_s == float("inf") else wait_s)
             return None
         finally:
             self._idle -= 1
+
+    def _wake(self, instances: int) -> None:
+        """Let so many of the idle ones look. One that looks in vain waits again."""
+        for _ in range(min(instances, self._idle - self._tokens.qsize())):
+            self._tokens.put(None)
+
+    def _wait(self, timeout_s: float | None) -> None:
+        """Let go of the lock until there is a token."""
+        self._lock.release()
+        try:
+            with contextlib.suppress(queue.Empty):
+                self._tokens.get(timeout=timeout_s)
+        finally:
+            self._lock.acquire()
 
     def _company_s(self, now_s: float) -> float:
         """How long to wait before forming a batch: infinity when nobody waits."""

@@ -37,6 +37,13 @@ class GatheringTransport(asyncio.Transport):
         if self._gathered > MAX_GATHERED_BYTES:  # whoever writes on and on must be told when nobody reads
             self._flush()
 
+    def write_whole(self, data: bytes) -> None:
+        """Send now what is complete, or with what waits: nothing more of it will come."""
+        if self._waiting:
+            self.write(data)
+        elif not self._transport.is_closing():
+            self._transport.write(data)
+
     def close(self) -> None:
         """Send what waits, then close."""
         self._flush()

@@ -42,10 +42,11 @@ class _CyclePeer:
     Once the response is made it lets go of the request: a picture must not wait for the garbage collector.
     """
 
-    __slots__ = ("_cycle", "_on_left", "_on_response")
+    __slots__ = ("_cycle", "_on_left", "_on_response", "_transport")
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    def __init__(self, cycle: RequestResponseCycle, transport: GatheringTransport) -> None:
         self._cycle = cycle
+        self._transport = transport
         self._on_left: Callable[[], None] | None = None
         self._on_response = cycle.on_response
         cycle.on_response = self._answered
@@ -75,7 +76,7 @@ class _CyclePeer:
             lines += (name, b": ", value, b"\r\n")
         lines += (b"\r\n", body)
         cycle.response_started = cycle.response_complete = True
-        cycle.transport.write(b"".join(lines))
+        self._transport.write_whole(b"".join(lines))
         cycle.message_event.set()
         cycle.on_response()
         return True
@@ -109,10 +110,12 @@ class HttpProtocol(HttpToolsProtocol):
     _linger_timer: asyncio.TimerHandle | None = None
     _linger_bytes = 0
     _peer: _CyclePeer | None = None
+    _gathering: GatheringTransport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected; its first request is expected soon."""
-        super().connection_made(GatheringTransport(transport, self.loop))
+        self._gathering = GatheringTransport(transport, self.loop)
+        super().connection_made(self._gathering)
         self._head_timer = self.loop.call_later(self.head_timeout_s, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -165,13 +168,13 @@ class HttpProtocol(HttpToolsProtocol):
 
         Its route gets a peer.
         """
-        if self.parser.get_http_version() == "1.1" and sum(name == b"host" for name, _ in self.headers) != 1:
+        if self.parser.get_http_version() == "1.1" and [name for name, _ in self.headers].count(b"host") != 1:
             self._complaint = "An HTTP/1.1 request has a Host header, and only one."
             raise ValueError(self._complaint)  # the parser stops here, and asks for a 400
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before:
-            self._peer = _CyclePeer(self.cycle)
+            self._peer = _CyclePeer(self.cycle, self._gathering)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request, and say why where it is known."""
@@ -194,8 +197,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
         where = sys.exc_info()[1]  # what uvicorn was told: where in its piece the head ended
         rest = self._piece[where.args[0] :] if isinstance(where, httptools.HttpParserUpgrade) else b""
-        if rest and isinstance(self.transport, GatheringTransport):  # a client that did not wait for our answer
-            cast(asyncio.Protocol, self.transport.protocol).data_received(rest)
+        if rest:  # a client that did not wait for our answer
+            cast(asyncio.Protocol, self._gathering.protocol).data_received(rest)
 
     def on_response_complete(self) -> None:
         """A response was made; what still comes of its request is of no use."""

@@ -6,6 +6,9 @@ picture goes on. Warm-up fills size 1 and the largest, so that the first request
 already meets a model. Not thread-safe: the batcher owns it under its lock.
 """
 
+from bisect import bisect_left, insort
+from functools import cache
+
 SMOOTHING = 0.1
 DRIFT = 0.01  # a learned time that moved by less does not change which batch size is efficient
 TOLERANCE = 0.05  # of the time per picture, given up for smaller batches
@@ -18,12 +21,15 @@ class LatencyModel:
     def __init__(self, smoothing: float = SMOOTHING) -> None:
         self._smoothing = smoothing
         self._seconds: dict[int, float] = {}
+        self._sizes: list[int] = []  # those seen, rising
         self._judged: dict[int, float] = {}  # the times from which the sizes in ``_efficient`` were worked out
         self._efficient: dict[int, int] = {}
 
     def observe(self, images: int, seconds: float) -> None:
         """A batch of ``images`` took ``seconds`` from the first decode to the last answer."""
         known = self._seconds.get(images)
+        if known is None:
+            insort(self._sizes, images)
         learned = seconds if known is None else known + self._smoothing * (seconds - known)
         self._seconds[images] = learned
         judged = self._judged.get(images)
@@ -35,14 +41,16 @@ class LatencyModel:
         exact = self._seconds.get(images)
         if exact is not None:
             return exact
-        if not self._seconds:
+        sizes = self._sizes
+        if not sizes:
             return 0.0
-        below = max((n for n in self._seconds if n < images), default=None)
-        above = min((n for n in self._seconds if n > images), default=None)
-        if below is None:
-            return self._seconds[above] if above is not None else 0.0
-        if above is None:
+        place = bisect_left(sizes, images)
+        if place == 0:
+            return self._seconds[sizes[0]]
+        below = sizes[place - 1]
+        if place == len(sizes):
             return self._seconds[below] * images / below
+        above = sizes[place]
         share = (images - below) / (above - below)
         return self._seconds[below] + share * (self._seconds[above] - self._seconds[below])
 
@@ -59,7 +67,7 @@ class LatencyModel:
         return self._efficient[largest]
 
     def _judge(self, largest: int) -> int:
-        sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size < largest] + [largest]
+        sizes = _candidates(largest)
         each = [(self.predict(size) + HAND_OVER_S) / size for size in sizes]
         enough = min(each) * (1 + TOLERANCE)
         return next(size for size, seconds in zip(sizes, each, strict=True) if seconds <= enough)
@@ -67,3 +75,8 @@ class LatencyModel:
     def known(self) -> dict[int, float]:
         """What was learned: batch size → seconds."""
         return dict(sorted(self._seconds.items()))
+
+
+@cache
+def _candidates(largest: int) -> list[int]:
+    return [size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size < largest] + [largest]

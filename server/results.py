@@ -11,13 +11,13 @@ StagesMs = dict[str, float]
 
 
 def stages_ms(times: StageTimes) -> StagesMs:
-    """Milliseconds of each stage, to the microsecond."""
+    """Milliseconds of each stage, as ``in_ms`` (five calls of it would take as long again)."""
     return {
-        "queue": in_ms(times.queue),
-        "decode": in_ms(times.decode),
-        "preprocess": in_ms(times.preprocess),
-        "infer": in_ms(times.infer),
-        "postprocess": in_ms(times.postprocess),
+        "queue": int(times.queue * 1e6 + 0.5) / 1e3,
+        "decode": int(times.decode * 1e6 + 0.5) / 1e3,
+        "preprocess": int(times.preprocess * 1e6 + 0.5) / 1e3,
+        "infer": int(times.infer * 1e6 + 0.5) / 1e3,
+        "postprocess": int(times.postprocess * 1e6 + 0.5) / 1e3,
     }
 
 

@@ -16,6 +16,7 @@ from model_zoo.check import CheckVerdict
 from server.admission import BatchLimits
 from server.backends import Backend
 from server.batcher import Batcher, Clock
+from server.deadlines import Deadlines
 from server.errors import DeadlineExceededError, DrainingError, ServingError, SupersededError
 from server.instance import Instance
 from server.job import Answer, Job
@@ -48,7 +49,7 @@ class ServedModel:
         self._metrics = metrics
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._timers: dict[Job, asyncio.TimerHandle] = {}
+        self._open = Deadlines(self._expire, clock)
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
         self.instances = [
@@ -77,9 +78,8 @@ class ServedModel:
             job.future = self._loop.create_future()
             futures.append(job.future)
         must_wait = self.batcher.submit(jobs)
-        now_s = self._clock()
         for job in jobs:
-            self._timers[job] = self._loop.call_later(max(0.0, job.deadline_s - now_s), self._expire, job)
+            self._open.add(job)
         self._idle.clear()
         return futures, must_wait
 
@@ -92,10 +92,10 @@ class ServedModel:
         Raises:
             OverloadedError, DrainingError: refused at the door, see ``Batcher.submit_frame``; the older one waits on.
         """
-        older = instead_of if instead_of in self._timers else None
+        older = instead_of if instead_of in self._open else None
         future = job.future = self._loop.create_future()
         replaced = self.batcher.submit_frame(job, older)
-        self._timers[job] = self._loop.call_later(max(0.0, job.deadline_s - self._clock()), self._expire, job)
+        self._open.add(job)
         self._idle.clear()
         if replaced and older is not None:
             self._end(older, SupersededError("a newer frame took this one's place"))
@@ -110,7 +110,7 @@ class ServedModel:
     @property
     def unanswered(self) -> int:
         """Jobs admitted and not yet ended."""
-        return len(self._timers)
+        return len(self._open)
 
     async def drain(self, timeout_s: float) -> int:
         """Refuse new work and wait for what was admitted; returns how many jobs were still open."""
@@ -125,8 +125,9 @@ class ServedModel:
     def give_up(self) -> None:
         """Take nothing more from the queue, and tell everybody who still waits that the server stops."""
         self.batcher.close()
-        for job in list(self._timers):
+        for job in self._open:
             self._end(job, DrainingError("the server stopped before this picture was answered"))
+        self._open.close()
 
     async def close(self, timeout_s: float = 5.0) -> None:
         """Give up what is left, wait for the instances to finish their batches, and free the engines."""
@@ -134,9 +135,11 @@ class ServedModel:
         await asyncio.gather(*(asyncio.to_thread(instance.stop, timeout_s) for instance in self.instances))
 
     def _deliver(self, batch: list[Job]) -> None:
-        """From an instance's thread: hand a finished batch to the loop."""
-        self._to_loop(self._settle, batch)
-        self._metrics.batch(batch)
+        """From an instance's thread: hand a finished batch to the loop, and leave the interpreter to it."""
+        try:
+            self._metrics.batch(batch)
+        finally:
+            self._to_loop(self._settle, batch)
 
     def _settle(self, batch: list[Job]) -> None:
         now_s = self._clock()
@@ -159,8 +162,8 @@ class ServedModel:
         if job.finished:
             return
         job.finished = True
-        self._timers.pop(job).cancel()
-        if not self._timers:
+        self._open.discard(job)
+        if not self._open:
             self._idle.set()
         if job.future is None or job.future.done():
             return

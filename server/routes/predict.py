@@ -20,7 +20,7 @@ from server.exchange import Exchange
 from server.job import Answer, Job, PictureOutcome
 from server.metrics import UNKNOWN_MODEL
 from server.predict_options import PredictOptions, defaults, parse_options
-from server.results import answered_result, failed_result, in_ms, server_timing, slowest_of, stages_ms
+from server.results import StagesMs, answered_result, failed_result, in_ms, server_timing, slowest_of, stages_ms
 from server.routes import HotRoute, Routes
 from server.routes.predict_openapi import predict_openapi
 from server.served_model import ServedModel
@@ -159,28 +159,29 @@ class Predict:
 
     async def _reply(self, exchange: Exchange, model: ServedModel, outcomes: list[PictureOutcome]) -> None:
         images = self._service.metrics.images_of
-        name = model.spec.name
-        answers = [outcome.answer for outcome in outcomes if outcome.answer is not None]
-        for outcome in outcomes:
-            images(name, "http", "ok" if outcome.refusal is None else outcome.refusal.code).inc()
-        exchange.record.update(model=name, version=model.spec.version, images=len(outcomes))
-        stages = [stages_ms(answer.times) for answer in answers]
-        timings = iter(stages)
-        spec = model.spec.input
-        results = [
-            failed_result(one.refusal) if one.answer is None else answered_result(one.answer, next(timings), spec)
-            for one in outcomes
-        ]
-        if not answers and outcomes[0].refusal is not None:
+        name, version = model.spec.name, model.spec.version
+        results: list[dict[str, object]] = []
+        stages: list[StagesMs] = []
+        batch_size = 0
+        for one in outcomes:
+            images(name, "http", "ok" if one.refusal is None else one.refusal.code).inc()
+            if one.answer is None:
+                results.append(failed_result(one.refusal))
+                continue
+            stages.append(stages_ms(one.answer.times))
+            results.append(answered_result(one.answer, stages[-1], model.spec.input))
+            batch_size = max(batch_size, one.answer.batch_size)
+        record = exchange.record
+        record["model"], record["version"], record["images"] = name, version, len(outcomes)
+        if not stages and outcomes[0].refusal is not None:
             await exchange.refuse(outcomes[0].refusal, results=results)
             return
         slowest = slowest_of(stages)
-        exchange.record["stages_ms"] = slowest
-        exchange.record["batch_size"] = max([answer.batch_size for answer in answers])
+        record["stages_ms"], record["batch_size"] = slowest, batch_size
         body = orjson.dumps(
             {
                 "model": name,
-                "version": model.spec.version,
+                "version": version,
                 "request_id": exchange.request_id,
                 "timing_ms": {"total": in_ms(time.monotonic() - exchange.started_s)},
                 "results": results,

@@ -48,6 +48,11 @@ def tiff_with_size(width: int, height: int, extra: tuple[int, int] | None = None
     return b"II*\x00" + struct.pack("<IH", 8, len(entries)) + body + bytes(4)
 
 
+@pytest.mark.parametrize(("name", "components"), [("jpeg", 3), ("jpeg_grey", 1), ("jpeg_cmyk", 4), ("png", 0)])
+def test_a_jpeg_tells_how_many_components_a_pixel_has(name: str, components: int) -> None:
+    assert read_header(ACCEPTED[name](), LIMITS).components == components
+
+
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_format_and_size_as_pillow_sees_them(name: str) -> None:
     data = ACCEPTED[name]()

@@ -74,6 +74,23 @@ def test_the_next_turn_is_another_write() -> None:
     assert asyncio.run(turns()) == [b"one", b"two"]
 
 
+def test_what_is_whole_leaves_at_once_but_never_before_what_waits() -> None:
+    def actions(transport: GatheringTransport) -> None:
+        transport.write_whole(b"one")
+        transport.write(b"two ")
+        transport.write_whole(b"three")
+
+    assert gathered(actions) == [b"one", b"two three"]
+
+
+def test_nothing_whole_is_written_to_who_has_left() -> None:
+    def actions(transport: GatheringTransport) -> None:
+        transport.close()
+        transport.write_whole(b"one")
+
+    assert gathered(actions) == ["close"]
+
+
 def test_closing_sends_what_waits_first() -> None:
     def actions(transport: GatheringTransport) -> None:
         transport.write(b"a")
