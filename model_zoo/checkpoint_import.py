@@ -72,16 +72,10 @@ def _classes(state: "StateDict") -> int:
 def _adapted(spec: InputSpec, options: ImportOptions) -> InputSpec:
     """The architecture's input with what the options say instead."""
     mean, std = given_normalisation(options, spec.channels, spec.graph_mean, spec.graph_std)
-    height, width = options.height or spec.height, options.width or spec.width
-    usual = spec.resize
-    if (height, width) != (spec.height, spec.width):
-        share = usual.size / max(spec.height, spec.width)
-        usual = replace(usual, size=round(max(height, width) * share))
-    resize = given_resize(options, usual)
+    spec = spec.at_size(options.height or spec.height, options.width or spec.width)
+    resize = given_resize(options, spec.resize)
     return replace(
         spec,
-        height=height,
-        width=width,
         resize=resize,
         crop="centre" if resize.mode == "shorter_side" else "none",
         graph_mean=mean,

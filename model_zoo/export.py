@@ -65,11 +65,15 @@ class FromPixels(nn.Module):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Where a module's weights come from, for the manifest and the card."""
+    """Where a module's weights come from, for the manifest and the card.
+
+    ``card`` is the whole CARD.md; by default a short one with ``note``.
+    """
 
     licence: str
     source: str
     note: str = "Accuracy: not measured here."
+    card: str | None = None
     lineage: Lineage | None = None
     accuracy: tuple[Accuracy, ...] = ()
 
@@ -151,7 +155,7 @@ def export_bundle(
         model=model,
         check=check,
         outputs=outputs_of(model),
-        card=_card(name, module, provenance),
+        card=provenance.card or _card(name, module, provenance),
         licence=provenance.licence,
         source=provenance.source,
         architecture=architecture,

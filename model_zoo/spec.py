@@ -4,7 +4,7 @@
 data, validated there); everything else in the project trusts them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 Task = Literal["classification", "detection", "embedding", "multitask"]
@@ -53,6 +53,14 @@ class InputSpec:
     graph_mean: tuple[float, ...]
     graph_std: tuple[float, ...]
     max_batch: int | None = None
+
+    def at_size(self, height: int, width: int) -> "InputSpec":
+        """The same for a network of another input size: the crop keeps its share of the resized picture."""
+        if (height, width) == (self.height, self.width):
+            return self
+        share = self.resize.size / max(self.height, self.width)
+        resize = replace(self.resize, size=round(max(height, width) * share))
+        return replace(self, height=height, width=width, resize=resize)
 
 
 @dataclass(frozen=True, slots=True)

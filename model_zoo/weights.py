@@ -52,6 +52,9 @@ PRETRAINED: dict[str, WeightPackage] = {
     "efficientnet_lite2": _lite(2, "9656183e", "77.6 % top-1"),
 }
 
+# Entries that begin as another one does, whose published weights fit them as far as they go.
+CUT_SHORT: dict[str, str] = {"efficientnet_lite0_short": "efficientnet_lite0"}
+
 # Where training scripts put the weights inside a checkpoint; averaged ones first, as timm does.
 NESTS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net", "weights")
 
@@ -115,12 +118,31 @@ def pretrained(name: str) -> StateDict:
         WeightsError: the entry has no package, or the package is not installed.
     """
     if name not in PRETRAINED:
-        raise WeightsError(f"no package holds weights for {name!r}; these have one: {', '.join(PRETRAINED)}")
+        begins = f" (but for how it begins: {CUT_SHORT[name]}'s)" if name in CUT_SHORT else ""
+        raise WeightsError(f"no package holds weights for {name!r}{begins}; these have one: {', '.join(PRETRAINED)}")
     from model_zoo.architectures import build
 
     with torch.device("meta"):
         wanted = build(name).state_dict()
     return convert_keys(load_weights(pretrained_path(name)), wanted)
+
+
+def pretrained_trunk(name: str) -> StateDict:
+    """The published weights of what an entry of ``CUT_SHORT`` begins with: fewer than it has, so it must be trained.
+
+    Raises:
+        WeightsError: the entry is not cut short from another, or the package is not installed.
+    """
+    if name not in CUT_SHORT:
+        raise WeightsError(f"{name!r} is not cut short from another network; these are: {', '.join(CUT_SHORT)}")
+    from model_zoo.architectures import build
+
+    with torch.device("meta"):
+        wanted = build(name).state_dict()
+    whole = pretrained(CUT_SHORT[name])
+    fits = {key for key, value in whole.items() if key in wanted and value.shape == wanted[key].shape}
+    others = {key.rpartition(".")[0] for key in wanted if key not in fits}
+    return {key: whole[key] for key in wanted if key.rpartition(".")[0] not in others}
 
 
 def restore(bundle: Bundle) -> nn.Module:

@@ -18,12 +18,18 @@ settings.load_profile("quickeye")
 
 CLOTHING = Path(os.environ.get("QUICKEYE_CLOTHING", Path(__file__).parents[2] / "shared" / "data" / "clothing"))
 
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+
 # marker -> (is it there?, what to do)
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "needs_chromium": (lambda: shutil.which("chromium") is not None, "needs Chromium: apt-get install chromium"),
     "needs_systemd": (
         lambda: shutil.which("systemd-analyze") is not None,
         "needs systemd-analyze: apt-get install systemd",
+    ),
+    "needs_fashion_mnist": (
+        FASHION_MNIST.is_dir,
+        "needs Fashion-MNIST: apt-get install dataset-fashion-mnist",
     ),
     "needs_clothing": (
         lambda: (CLOTHING / "validation").is_dir(),

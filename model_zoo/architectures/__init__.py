@@ -2,9 +2,12 @@
 
 Adding one: a file in this folder, a line in ``ARCHITECTURES``, and, where the
 input isn't ImageNet's usual, a line in ``inputs.INPUTS``. State-dict names
-follow the names in which weights are published, torchvision's or timm's.
+follow the names in which weights are published, torchvision's or timm's. A block
+with a skip names in ``branch_end`` the child that gives what the skip is added to
+(and in ``has_skip`` whether it has one): training drops branches there.
 
-``timm:NAME`` and ``torchvision:NAME`` reach into those libraries, where installed.
+``timm:NAME`` and ``torchvision:NAME`` reach into those libraries, where installed;
+``ensemble:KIND`` is made of several networks.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ ARCHITECTURES: dict[str, str] = {
     "efficientnet_lite2": f"{_HERE}.efficientnet_lite:efficientnet_lite2",
     "efficientnet_lite3": f"{_HERE}.efficientnet_lite:efficientnet_lite3",
     "efficientnet_lite4": f"{_HERE}.efficientnet_lite:efficientnet_lite4",
+    "efficientnet_lite0_short": f"{_HERE}.efficientnet_lite:efficientnet_lite0_short",
     "mobilenet_v2": f"{_HERE}.mobilenet_v2:mobilenet_v2",
     "mobilenet_v3_small": f"{_HERE}.mobilenet_v3:mobilenet_v3_small",
     "mobilenet_v3_large": f"{_HERE}.mobilenet_v3:mobilenet_v3_large",
@@ -46,10 +50,16 @@ ARCHITECTURES: dict[str, str] = {
     "shufflenet_v2_x1_5": f"{_HERE}.shufflenet_v2:shufflenet_v2_x1_5",
     "shufflenet_v2_x2_0": f"{_HERE}.shufflenet_v2:shufflenet_v2_x2_0",
     "grey28": f"{_HERE}.grey28:grey28",
+    "grey28_small": f"{_HERE}.grey28:grey28_small",
+    "grey28_deep": f"{_HERE}.grey28:grey28_deep",
 }
 
 # Prefix of a name → the module that reaches into that library.
-SOURCES: dict[str, str] = {"timm": f"{_HERE}.from_timm", "torchvision": f"{_HERE}.from_torchvision"}
+SOURCES: dict[str, str] = {
+    "timm": f"{_HERE}.from_timm",
+    "torchvision": f"{_HERE}.from_torchvision",
+    "ensemble": f"{_HERE}.from_members",
+}
 
 
 def build(name: str, num_classes: int = 1000, **arguments: Argument) -> nn.Module:

@@ -36,6 +36,8 @@ STAGES = (
 class DepthwiseSeparable(nn.Module):
     """Depthwise, then pointwise: the first stage, which expands nothing."""
 
+    branch_end = "bn2"
+
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int) -> None:
         super().__init__()
         self.has_skip = stride == 1 and channels_in == channels_out
@@ -54,6 +56,8 @@ class DepthwiseSeparable(nn.Module):
 
 class InvertedResidual(nn.Module):
     """Expand, depthwise, project; a skip where the shape stays."""
+
+    branch_end = "bn3"
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -76,28 +80,41 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """One of the five; ``width`` and ``depth`` scale the middle of Lite0."""
+    """One of the five, or one cut short.
 
-    def __init__(self, num_classes: int = 1000, *, width: float, depth: float, dropout: float) -> None:
+    ``width`` and ``depth`` scale the middle of Lite0; ``kept``, where given, says instead
+    how many blocks of each stage there are, stages at the end left out.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1000,
+        *,
+        width: float = 1.0,
+        depth: float = 1.0,
+        kept: tuple[int, ...] | None = None,
+        head: int = HEAD_CHANNELS,
+        dropout: float = 0.2,
+    ) -> None:
         super().__init__()
         self.conv_stem = SameConv2d(3, STEM_CHANNELS, 3, 2, bias=False)
         self.bn1 = nn.BatchNorm2d(STEM_CHANNELS, eps=BN_EPS)
         self.blocks = nn.Sequential()
         channels = STEM_CHANNELS
-        for number, (repeats, kernel, stride, expansion, stage_channels) in enumerate(STAGES):
-            scaled = number not in (0, len(STAGES) - 1)
+        counts = kept or _depths(depth)
+        for repeats, (_, kernel, stride, expansion, stage_channels) in zip(counts, STAGES, strict=False):
             channels_out = round_channels(stage_channels * width)
             stage = nn.Sequential()
-            for i in range(math.ceil(repeats * depth) if scaled else repeats):
+            for i in range(repeats):
                 step = stride if i == 0 else 1
                 stage.append(_block(channels, channels_out, kernel, step, expansion))
                 channels = channels_out
             self.blocks.append(stage)
-        self.conv_head = nn.Conv2d(channels, HEAD_CHANNELS, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(HEAD_CHANNELS, eps=BN_EPS)
+        self.conv_head = nn.Conv2d(channels, head, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(head, eps=BN_EPS)
         self.act = nn.ReLU6()
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(HEAD_CHANNELS, num_classes)
+        self.classifier = nn.Linear(head, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), normalised → logits (N, num_classes)."""
@@ -106,6 +123,12 @@ class EfficientNetLite(nn.Module):
         x = self.act(self.bn2(self.conv_head(x)))
         logits: Tensor = self.classifier(self.dropout(x.mean((2, 3))))
         return logits
+
+
+def _depths(depth: float) -> tuple[int, ...]:
+    """Blocks of each stage; the first and the last stage are never scaled."""
+    first, *middle, last = (repeats for repeats, *_ in STAGES)
+    return (first, *(math.ceil(repeats * depth) for repeats in middle), last)
 
 
 def _block(channels_in: int, channels_out: int, kernel: int, stride: int, expansion: int) -> nn.Module:
@@ -119,3 +142,6 @@ efficientnet_lite1 = partial(EfficientNetLite, width=1.0, depth=1.1, dropout=0.2
 efficientnet_lite2 = partial(EfficientNetLite, width=1.1, depth=1.2, dropout=0.3)
 efficientnet_lite3 = partial(EfficientNetLite, width=1.2, depth=1.4, dropout=0.3)
 efficientnet_lite4 = partial(EfficientNetLite, width=1.4, depth=1.8, dropout=0.3)
+
+# Lite0 without its last two stages, which hold three quarters of its weights; for small inputs.
+efficientnet_lite0_short = partial(EfficientNetLite, kept=(1, 2, 2, 3, 3), head=640)

@@ -26,7 +26,8 @@ def lite_input(size: int) -> InputSpec:
 
 
 IMAGENET_INPUT = rgb_input(224, Resize("shorter_side", 256, "bilinear"))
-GREY28_INPUT = InputSpec(28, 28, 1, "grey", Resize("stretch", 28, "bilinear"), "none", (72.94,), (90.02,))
+# Fashion-MNIST's mean and deviation (72.94, 90.02), whole so that the INT8 pass can melt them into the first layer.
+GREY28_INPUT = InputSpec(28, 28, 1, "grey", Resize("stretch", 28, "bilinear"), "none", (73.0,), (90.0,))
 
 INPUTS: dict[str, InputSpec] = {
     "efficientnet_lite0": lite_input(224),
@@ -34,6 +35,9 @@ INPUTS: dict[str, InputSpec] = {
     "efficientnet_lite2": lite_input(260),
     "efficientnet_lite3": lite_input(280),
     "efficientnet_lite4": lite_input(300),
+    "efficientnet_lite0_short": lite_input(96),
     "seresnet50": replace(IMAGENET_INPUT, resize=Resize("shorter_side", 256, "bicubic")),
     "grey28": GREY28_INPUT,
+    "grey28_small": GREY28_INPUT,
+    "grey28_deep": GREY28_INPUT,
 }

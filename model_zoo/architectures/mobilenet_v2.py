@@ -32,6 +32,8 @@ def conv_bn_relu6(channels_in: int, channels_out: int, kernel: int, stride: int 
 class InvertedResidual(nn.Module):
     """Expand, depthwise, project without activation."""
 
+    branch_end = "conv"
+
     def __init__(self, channels_in: int, channels_out: int, stride: int, expansion: int) -> None:
         super().__init__()
         wide = channels_in * expansion

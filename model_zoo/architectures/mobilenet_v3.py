@@ -100,6 +100,8 @@ class SqueezeExcite(nn.Module):
 class InvertedResidual(nn.Module):
     """Expand (where wider), depthwise, squeeze (where asked), project."""
 
+    branch_end = "block"
+
     def __init__(self, channels_in: int, line: Block) -> None:
         super().__init__()
         wide = line.expanded

@@ -34,6 +34,7 @@ class BasicBlock(nn.Module):
     """Two 3×3 convolutions and a skip."""
 
     expansion = 1
+    branch_end = "se"
 
     def __init__(self, channels_in: int, channels: int, stride: int, squeeze: bool) -> None:
         super().__init__()
@@ -57,6 +58,7 @@ class Bottleneck(nn.Module):
     """1×1 narrows, 3×3 works, 1×1 widens fourfold, and a skip."""
 
     expansion = 4
+    branch_end = "se"
 
     def __init__(self, channels_in: int, channels: int, stride: int, squeeze: bool) -> None:
         super().__init__()

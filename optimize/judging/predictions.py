@@ -35,6 +35,11 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def chosen(self, indices: NDArray[np.int64]) -> "Predictions":
+        """Some of the pictures, in the order of ``indices``."""
+        identifiers = tuple(self.identifiers[index] for index in indices.tolist())
+        return Predictions(self.logits[indices], self.labels[indices], self.classes, identifiers)
+
     def save(self, path: Path) -> None:
         """Write an ``.npz`` of plain arrays."""
         path.parent.mkdir(parents=True, exist_ok=True)

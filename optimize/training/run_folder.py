@@ -8,6 +8,7 @@ times.csv        a row for each epoch: seconds, images per second
 checkpoints/     epoch-0007.pt, the last two
 predictions/     val.npz, test.npz: what the final network says of each picture
 judgement.json   what those predictions are worth
+mistakes.json    the worst mistakes as small pictures with heat maps, for the report
 store/           NAME/1: the bundle, served by ``quickeye serve --store RUN/store``
 tensorboard/     event files
 report.html      all of it, for people
@@ -50,6 +51,10 @@ class RunFolder:
     @property
     def judgement(self) -> Path:
         return self.root / "judgement.json"
+
+    @property
+    def mistakes(self) -> Path:
+        return self.root / "mistakes.json"
 
     @property
     def store(self) -> Path:

@@ -25,6 +25,7 @@ PROGRAMS = {
         ["--idle", "0.3", "--seconds", "0.3", "--starts", "1", "--store", "STORE", "--images", "IMAGES"],
         ["start_to_ready_s", "idle_cores", "peak_mb"],
     ),
+    "augmentation": (["--repeats", "1"], ["batches"]),
     "class_activation": (["--rounds", "2"], ["rows"]),
     "overload": (
         ["--seconds", "0.5", "--rounds", "1", "--factor", "0.2", "--store", "STORE", "--images", "IMAGES"],

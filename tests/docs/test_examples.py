@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 import quickeye
+from optimize.training.recipe import parse_recipe
 from server.config import resolve
 from server.predict_options import KNOWN
 from tests.docs.pages import ROOT, Example, examples
@@ -107,7 +108,22 @@ def test_json_is_json(example: Example) -> None:
     assert json.loads(example.text)
 
 
-@pytest.mark.parametrize("example", examples("toml"), ids=str)
+def is_recipe(example: Example) -> bool:
+    """Whether it is of a training recipe, or a part of one: settings stand in no table, recipes do."""
+    values = tomllib.loads(example.text).values()
+    return any(isinstance(value[0] if isinstance(value, list) and value else value, dict) for value in values)
+
+
+@pytest.mark.parametrize("example", [one for one in examples("toml") if is_recipe(one)], ids=str)
+def test_a_recipe_is_taken(example: Example) -> None:
+    """What a part of a recipe leaves out is filled in; a key or a name that there is not is an error."""
+    content = tomllib.loads(example.text)
+    data = {"train": "photos", **content.pop("data", {})}
+    recipe = parse_recipe({"name": "example", "model": {}, **content, "data": data})
+    assert set(content) <= set(recipe.to_content())
+
+
+@pytest.mark.parametrize("example", [one for one in examples("toml") if not is_recipe(one)], ids=str)
 def test_a_file_of_settings_is_taken(example: Example, tmp_path: Path) -> None:
     file = tmp_path / "quickeye.toml"
     file.write_text(example.text)

@@ -15,7 +15,15 @@ from torch import nn
 
 from model_zoo.architectures import build
 from model_zoo.errors import WeightsError
-from model_zoo.weights import PRETRAINED, fit_weights, load_weights, pretrained, pretrained_path
+from model_zoo.weights import (
+    CUT_SHORT,
+    PRETRAINED,
+    fit_weights,
+    load_weights,
+    pretrained,
+    pretrained_path,
+    pretrained_trunk,
+)
 
 
 class Malicious:
@@ -205,3 +213,26 @@ def test_an_absent_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 def test_entries_without_weights_say_which_have_them() -> None:
     with pytest.raises(WeightsError, match="'resnet18'; these have one: efficientnet_lite0"):
         pretrained("resnet18")
+
+
+@pytest.mark.parametrize(("name", "whole"), CUT_SHORT.items())
+def test_a_network_cut_short_takes_whole_layers_of_the_published_weights(name: str, whole: str) -> None:
+    """Nothing of another layer that happens to have the same shape: a bias of as many classes, say."""
+    with torch.device("meta"):
+        wanted = build(name).state_dict()
+    trunk, published = pretrained_trunk(name), pretrained(whole)
+    assert same(trunk, {key: published[key] for key in trunk})
+    left_out = {key.partition(".")[0] for key in wanted if key not in trunk}
+    assert left_out == {"conv_head", "bn2", "classifier"}
+
+
+def test_a_network_cut_short_has_no_weights_of_its_own() -> None:
+    with pytest.raises(
+        WeightsError, match=r"'efficientnet_lite0_short' \(but for how it begins: efficientnet_lite0's\)"
+    ):
+        pretrained("efficientnet_lite0_short")
+
+
+def test_a_whole_network_has_no_trunk_of_another() -> None:
+    with pytest.raises(WeightsError, match="'efficientnet_lite0' is not cut short"):
+        pretrained_trunk("efficientnet_lite0")

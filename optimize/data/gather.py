@@ -1,0 +1,107 @@
+"""The settings' paths → labelled, screened sets by split, before anything is split further."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimize.data.dataset import UNLABELLED, Dataset, Task
+from optimize.data.idx import parts_of_folder
+from optimize.data.image_folder import list_unlabelled
+from optimize.data.layouts import Parts, list_path
+from optimize.data.listing import Listing, found_tasks, settle
+from optimize.data.options import DataOptions
+from optimize.data.screening import Screening, joined, screen
+from optimize.errors import DataError
+
+Progress = Callable[[str, int, int], None]  # what is being read, pictures done, pictures in all
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """``sets``: train, and val, test and target where there are such; ``asides``: what was left lying."""
+
+    sets: dict[str, Screening]
+    asides: tuple[str, ...]
+
+
+def gather(options: DataOptions, folder: Path, progress: Progress | None = None) -> Gathered:
+    """List, label, limit and screen all that the settings name.
+
+    Raises:
+        DataError: as ``read_data``.
+    """
+    listings = _list_all(options, folder)
+    tasks = tasks_for(listings["train"], options.classes)
+    sets = {}
+    for split, some in listings.items():
+        screened = [_screen(settle(one, tasks), split, options, progress) for one in some]
+        sets[split] = joined(screened, split)
+    if options.target is not None:
+        target = _unlabelled(list_target(folder / options.target, options), tasks)
+        sets["target"] = joined([_screen(target, "target", options, progress)], "target")
+    asides = tuple(one.aside for some in listings.values() for one in some if one.aside)
+    return Gathered(sets, asides)
+
+
+def tasks_for(listings: Sequence[Listing], classes: tuple[str, ...] | None) -> tuple[Task, ...]:
+    """The classes as found, or as given, for one task.
+
+    Raises:
+        DataError: as ``found_tasks``; classes are given and there are several tasks.
+    """
+    if classes is None:
+        return found_tasks(listings)
+    names = listings[0].task_names
+    if len(names) != 1:
+        raise DataError(f"classes are given, and there are several label columns: {', '.join(names)}")
+    return (Task(names[0], classes),)
+
+
+def first_per_class(labels: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """Places of the first ``limit`` pictures of each label, ascending."""
+    places = [np.flatnonzero(labels == label)[:limit] for label in np.unique(labels)]
+    return np.sort(np.concatenate(places))
+
+
+def _list_all(options: DataOptions, folder: Path) -> dict[str, list[Listing]]:
+    trained = [(path, list_path(folder / path, options)) for path in options.train_paths]
+    listings = {"train": [_pick(parts, "train", path) for path, parts in trained]}
+    for split, path in (("val", options.val), ("test", options.test)):
+        if path is not None:
+            listings[split] = [_pick(list_path(folder / path, options, only=(split,)), split, path)]
+        elif split == "val" or not options.hold_out:
+            ready_made = [parts[split] for _, parts in trained if split in parts]
+            if ready_made:
+                listings[split] = ready_made
+    return listings
+
+
+def _pick(parts: Parts, split: str, path: Path) -> Listing:
+    found = parts.get(split, parts.get(""))
+    if found is None:
+        there = f"it has {', '.join(parts)}" if parts else "it has other splits only"
+        raise DataError(f"{path}: no {split} split there; {there}; name its folder or file")
+    return found
+
+
+def list_target(path: Path, options: DataOptions) -> Listing:
+    """A folder of pictures at any depth; of anything else the training split, its labels left aside."""
+    if path.is_dir() and not parts_of_folder(path):
+        return list_unlabelled(path)
+    return _pick(list_path(path, options, only=("train",)), "train", path)
+
+
+def _unlabelled(listing: Listing, tasks: tuple[Task, ...]) -> Dataset:
+    n = len(listing.source)
+    labels = np.full((n, len(tasks)), UNLABELLED, np.int64)
+    return Dataset(listing.name, listing.source, np.arange(n, dtype=np.int64), labels, tasks)
+
+
+def _screen(dataset: Dataset, split: str, options: DataOptions, progress: Progress | None) -> Screening:
+    if options.limit and len(dataset):
+        dataset = dataset.subset(first_per_class(dataset.first_labels, options.limit))
+    report = None if progress is None else lambda done, total: progress(split, done, total)
+    return screen(dataset, workers=options.workers, unreadable=options.unreadable, progress=report)

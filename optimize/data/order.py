@@ -1,0 +1,65 @@
+"""In which order an epoch goes through the pictures: by seed and epoch alone, whatever the number of workers.
+
+``shuffle`` takes every picture once. ``balanced`` draws every class equally often:
+rare pictures come again and again, of frequent ones each epoch takes others.
+``repeats`` puts each drawn picture into a batch several times, to be augmented
+anew each time, and draws so many fewer: an epoch keeps its length, and as many
+epochs as there are repeats see every picture (Hoffer et al., "Augment your batch",
+2020; Berman et al., "MultiGrain", 2019).
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimize.seeding import numpy_generator
+
+Indices = NDArray[np.int64]
+Sample = Literal["shuffle", "balanced"]
+
+
+def epoch_order(labels: Indices, seed: int, epoch: int, *, sample: Sample = "shuffle", repeats: int = 1) -> Indices:
+    """Places of the pictures of one epoch, in order.
+
+    Args:
+        labels: (N,), of the first task.
+        epoch: from 0.
+    Returns:
+        (N,) int64; N of them whatever the sampling.
+    """
+    drawn = -(-len(labels) // repeats)
+    if sample == "balanced":
+        chosen = _balanced(labels, drawn, seed, epoch)
+    else:
+        cycle, part = divmod(epoch, repeats)
+        chosen = np.roll(numpy_generator(seed, "order", cycle).permutation(len(labels)), -part * drawn)[:drawn]
+    return np.repeat(chosen, repeats)[: len(labels)].astype(np.int64)
+
+
+def _balanced(labels: Indices, drawn: int, seed: int, epoch: int) -> Indices:
+    classes = np.unique(labels)
+    quotas = np.full(len(classes), drawn // len(classes))
+    quotas[(epoch + np.arange(drawn % len(classes))) % len(classes)] += 1
+    parts = []
+    for label, quota in zip(classes, quotas, strict=True):
+        members = np.flatnonzero(labels == label)
+        draw = numpy_generator(seed, "balanced", epoch, int(label))
+        rounds = [draw.permutation(members) for _ in range(-(-int(quota) // len(members)))]
+        parts += [np.concatenate(rounds)[:quota]] if rounds else []
+    return numpy_generator(seed, "order", epoch).permutation(np.concatenate(parts))
+
+
+def class_weights(labels: Indices, n_classes: int) -> NDArray[np.float64]:
+    """Weights of classes by how rare they are, with mean 1 over the labelled pictures.
+
+    Args:
+        labels: (N,); negative where unlabelled.
+    Returns:
+        (n_classes,): pictures / (classes present × pictures of the class); 0 for a class without any.
+    """
+    counts = np.bincount(labels[labels >= 0], minlength=n_classes)
+    present = counts > 0
+    weights = np.zeros(n_classes)
+    weights[present] = counts.sum() / (present.sum() * counts[present])
+    return weights

@@ -1,0 +1,116 @@
+"""The worst mistakes as pictures, each beside a heat map of what spoke for the wrong class.
+
+They are kept as small pictures in a file of their own, so that a report can be written again
+without the data, and holds nothing of the pictures but what it shows.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+
+from model_zoo.heat_map import map_box, overlay
+from optimize.data.dataset import Dataset, Pixels
+from optimize.data.fitting import fit_from, in_channels
+from optimize.errors import DataError
+from optimize.judging.judged_model import JudgedModel
+from optimize.judging.judgement import Mistake
+from optimize.training.durable import write_whole
+
+LONGER_SIDE_PX = 240
+QUALITY = 80
+# Smaller pictures are kept whole, and shown with their pixels.
+AS_THEY_ARE_PX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class MistakePicture:
+    """A mistake that can be seen: data URIs of the picture and of its heat map, None where the model has no map."""
+
+    mistake: Mistake
+    picture: str
+    heat: str | None
+
+
+def mistake_pictures(model: JudgedModel, dataset: Dataset, mistakes: Sequence[Mistake]) -> tuple[MistakePicture, ...]:
+    """Read, ask for maps, and draw. A picture that can no longer be read is left out.
+
+    Args:
+        model: the one that made the mistakes.
+        dataset: finds pictures by their identifiers.
+    Raises:
+        BackendError: the engine failed.
+    """
+    wanted = {mistake.identifier for mistake in mistakes}
+    places = {name: index for index in range(len(dataset)) if (name := dataset.identifier(index)) in wanted}
+    return tuple(
+        MistakePicture(mistake, *one)
+        for mistake in mistakes
+        if mistake.identifier in places and (one := _shown(model, dataset, places[mistake.identifier]))
+    )
+
+
+def save_mistake_pictures(path: Path, split: str, pictures: Sequence[MistakePicture]) -> None:
+    """Write them as JSON; ``split`` says which pictures they are.
+
+    Raises:
+        RunError: the disk refused.
+    """
+    content: dict[str, Any] = {"split": split, "mistakes": _adapter().dump_python(tuple(pictures), mode="json")}
+    write_whole(path, json.dumps(content).encode())
+
+
+def load_mistake_pictures(path: Path) -> tuple[str, tuple[MistakePicture, ...]]:
+    """What ``save_mistake_pictures`` wrote: the split and the pictures.
+
+    Raises:
+        DataError: it is not there, or something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return str(content["split"]), _adapter().validate_python(content["mistakes"])
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise DataError(f"{path}: no pictures of mistakes can be read from it: {error}") from error
+
+
+def data_uri(pixels: Pixels) -> str:
+    """(H, W, 1 or 3) → a JPEG of at most ``LONGER_SIDE_PX``; small pictures → PNG, every pixel kept."""
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    target = io.BytesIO()
+    if max(image.size) <= AS_THEY_ARE_PX:
+        image.save(target, "PNG")
+        kind = "png"
+    else:
+        image.thumbnail((LONGER_SIDE_PX, LONGER_SIDE_PX))
+        image.save(target, "JPEG", quality=QUALITY)
+        kind = "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(target.getvalue()).decode()}"
+
+
+def _shown(model: JudgedModel, dataset: Dataset, index: int) -> tuple[str, str | None] | None:
+    try:
+        pixels = dataset.read(index)
+        prepared = fit_from(dataset, index, lambda _: model.spec)
+    except DataError:
+        return None  # it was there when it was judged; the report says how many are missing
+    maps = model.maps(prepared[None])
+    if maps is None:
+        return data_uri(pixels), None
+    return data_uri(pixels), data_uri(_over(pixels, maps[0], model))
+
+
+def _over(pixels: Pixels, grid: NDArray[np.float32], model: JudgedModel) -> Pixels:
+    height, width, _ = pixels.shape
+    return overlay(in_channels(pixels, 3), grid, map_box(width, height, model.spec))
+
+
+def _adapter() -> TypeAdapter[tuple[MistakePicture, ...]]:
+    return TypeAdapter(tuple[MistakePicture, ...])

@@ -1,0 +1,331 @@
+"""A recipe and its data, put together: everything that a step needs, built once."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from optimize.data.dataset import Dataset
+from optimize.data.loader import Loader
+from optimize.data.order import class_weights
+from optimize.data.picture_store import MemoryStore, PictureStore, open_store, stored_shape
+from optimize.data.read import Data
+from optimize.errors import RecipeError
+from optimize.training.augmentations.pipeline import Pipeline
+from optimize.training.batches import BatchMaker
+from optimize.training.ema import Ema
+from optimize.training.network.build import build_network
+from optimize.training.network.feature_taps import FeatureTaps
+from optimize.training.network.network import Network
+from optimize.training.normalise import Normalise
+from optimize.training.objective import Objective, build_objective
+from optimize.training.precision import Precision, choose_device, choose_precision
+from optimize.training.recipe import Recipe
+from optimize.training.sam import Sam
+from optimize.training.schedules import Schedule
+from optimize.training.step import TermContext
+from optimize.training.target_rows import TargetRows
+from optimize.training.teacher.read import read_teacher
+from optimize.training.teacher.teacher import Teacher
+from optimize.training.teaching import Teach, asked, remembered
+from optimize.training.transfer.cached_features import HeadOnFeatures, cached_features
+from optimize.training.transfer.parameter_groups import parameter_groups
+from optimize.training.transfer.plan import Plan
+
+# Pictures larger than training needs leave random crops something to choose from.
+MARGIN = 1.15
+_AT_ONCE = 64
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """See the module.
+
+    Attributes:
+        forward: the network, or its head where features are cached; compiled where the recipe says so.
+        steps: batches of an epoch.
+        updates: steps of the optimiser in an epoch.
+        teach: what the teacher sees of a batch; None without one.
+        taps: keep the features that terms read; None where none does.
+        trained: every parameter that the optimiser moves.
+        is_plain: pictures are not augmented.
+    """
+
+    recipe: Recipe
+    device: torch.device
+    precision: Precision
+    network: Network
+    forward: Callable[[Tensor], Tensor]
+    plan: Plan
+    objective: Objective
+    optimiser: torch.optim.Optimizer
+    schedule: Schedule
+    scaler: torch.amp.GradScaler
+    ema: Ema | None
+    sam: Sam | None
+    loader: Loader
+    maker: BatchMaker
+    target_loader: Loader | None
+    target_maker: BatchMaker
+    teach: Teach | None
+    taps: FeatureTaps | None
+    trained: list[nn.Parameter]
+    steps: int
+    is_plain: bool
+
+    @property
+    def epochs(self) -> int:
+        return self.recipe.train.epochs
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        return self.network.slices
+
+    @property
+    def updates(self) -> int:
+        return -(-self.steps // self.recipe.train.accumulate)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that validation and export take: the average, where there is one."""
+        return self.ema.network if self.ema is not None else self.network.module
+
+    def size_at(self, progress: float) -> tuple[int, int]:
+        """Height and width of the pictures at this share of the run."""
+        return size_at(self.recipe, self.network, progress)
+
+
+@contextmanager
+def assembled(recipe: Recipe, data: Data, folder: Path, say: Say) -> Iterator[Assembly]:
+    """Build it, and let its threads and hooks go afterwards.
+
+    Args:
+        folder: of the run; a teacher's answers are kept below it.
+        say: tells a person what was chosen.
+    Raises:
+        RecipeError: techniques that do not fit each other or this network.
+        CheckpointError: starting weights or a teacher that can't be read.
+        DataError: a picture that can't be decoded.
+    """
+    with ExitStack() as stack:
+        yield _Builder(recipe, data, folder, say, stack).build()
+
+
+def size_at(recipe: Recipe, network: Network, progress: float) -> tuple[int, int]:
+    """Height and width of training pictures: the model's input, or a progressive size in its ratio."""
+    spec, side = network.spec, recipe.train.side_at(progress)
+    if side is None:
+        return spec.height, spec.width
+    scale = side / min(spec.height, spec.width)
+    return round(spec.height * scale), round(spec.width * scale)
+
+
+class _Builder:
+    """One build; the parts that several others need are attributes."""
+
+    def __init__(self, recipe: Recipe, data: Data, folder: Path, say: Say, stack: ExitStack) -> None:
+        self.recipe, self.data, self.folder, self.say, self.stack = recipe, data, folder, say, stack
+        self.device = choose_device(recipe.train.device)
+        self.network = self._network()
+        self.plan: Plan = recipe.transfer.choice
+        self.pipeline = Pipeline([one.choice for one in recipe.augment], [one.choice for one in recipe.mix])
+        self.normalise = Normalise(self.network.spec, self.device, channels_last=recipe.train.channels_last)
+        self.is_plain = self.pipeline.is_plain and not recipe.train.sizes
+
+    def build(self) -> Assembly:
+        recipe, options = self.recipe, self.recipe.train
+        ema = Ema(self.network.module, options.ema) if options.ema else None
+        teacher = self._teacher()
+        objective = self._objective(teacher)
+        store = self._opened(self.data.train)
+        caches = self._caches_features(objective)
+        teach = self._teach(teacher, objective, store)
+        taps = self._taps(objective)
+        loader = self._loader(self._featured(store) if caches else store)
+        optimiser = self._optimiser(objective)
+        return Assembly(
+            recipe=recipe,
+            device=self.device,
+            precision=choose_precision(options.precision, self.device),
+            network=self.network,
+            forward=self._forward(caches, taps),
+            plan=self.plan,
+            objective=objective,
+            optimiser=optimiser,
+            schedule=copy.deepcopy(recipe.schedule.choice),
+            scaler=choose_precision(options.precision, self.device).scaler(),
+            ema=ema,
+            sam=Sam(self.network.module, options.sam) if options.sam else None,
+            loader=loader,
+            maker=self._maker(self.pipeline, features=caches),
+            target_loader=self._target_loader(objective),
+            target_maker=self._maker(Pipeline(self.pipeline.augments)),
+            teach=teach,
+            taps=taps,
+            trained=[parameter for group in optimiser.param_groups for parameter in group["params"]],
+            steps=min(len(loader), options.max_steps or len(loader)),
+            is_plain=self.is_plain,
+        )
+
+    def _network(self) -> Network:
+        network = build_network(self.recipe.model, self.data.train.tasks, self.recipe.seed)
+        for note in network.notes:
+            self.say(note)
+        network.module.to(self.device)
+        if self.recipe.train.channels_last:
+            network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    def _teacher(self) -> Teacher | None:
+        if self.recipe.teacher is None:
+            return None
+        return read_teacher(self.recipe.teacher, self.data.train.classes, device=self.device)
+
+    def _teach(self, teacher: Teacher | None, objective: Objective, store: PictureStore) -> Teach | None:
+        options = self.recipe.teacher
+        if teacher is None or options is None or not objective.wants_teacher:
+            return None
+        if not (self.is_plain and options.cache) or objective.teacher_features:
+            return asked(teacher, objective.teacher_features)
+        size = size_at(self.recipe, self.network, 0.0)
+        return remembered(
+            teacher,
+            store,
+            folder=self.folder / "teacher",
+            data=self.data.report.fingerprint,
+            size=size,
+            view=f"{self.network.spec} at {size}",
+            device=self.device,
+            batch_size=options.batch_size,
+            say=self.say,
+        )
+
+    def _objective(self, teacher: Teacher | None) -> Objective:
+        network = self.network
+        size = size_at(self.recipe, network, 0.0)
+        example = torch.zeros(2, network.spec.channels, *size, device=self.device)
+        context = TermContext(
+            student=network.module,
+            teacher=teacher,
+            example=self.normalise(example),
+            slices=network.slices,
+            class_weights=self._class_weights(),
+            seed=self.recipe.seed,
+        )
+        objective = build_objective(self.recipe, context).to(self.device)
+        if objective.wants_teacher and teacher is None:
+            raise RecipeError("a term wants a teacher: say which in [teacher], source = …")
+        if objective.wants_target_domain and self.data.target is None:
+            raise RecipeError("a term adapts to another domain: name a folder of its pictures in data.target")
+        return objective
+
+    def _class_weights(self) -> Tensor | None:
+        if not self.recipe.data.class_weights:
+            return None
+        train = self.data.train
+        columns = [class_weights(train.labels[:, number], len(task.classes)) for number, task in enumerate(train.tasks)]
+        return torch.from_numpy(np.concatenate(columns)).float().to(self.device)
+
+    def _opened(self, dataset: Dataset) -> PictureStore:
+        spec, options = self.network.spec, self.recipe.data
+        largest = max(min(size_at(self.recipe, self.network, share)) for share in self._shares())
+        margin = MARGIN if spec.resize.mode == "shorter_side" else 1.0
+        shape = spec if self.pipeline.is_plain else stored_shape(spec, largest, margin)
+        store = open_store(
+            dataset,
+            shape,
+            memory_mb=options.memory_mb,
+            workers=options.workers,
+            device=self.device,
+        )
+        self.stack.callback(store.close)
+        return store
+
+    def _shares(self) -> list[float]:
+        return [0.0, *(share for share, _ in self.recipe.train.sizes)]
+
+    def _caches_features(self, objective: Objective) -> bool:
+        if not self.plan.caches_features:
+            return False
+        seen = objective.student_features or objective.wants_target_domain or self.recipe.teacher is not None
+        if not self.is_plain or seen:
+            raise RecipeError(
+                "transfer.cached: features are computed once, so nothing random may happen to the pictures, and no "
+                "teacher, other domain or feature map may be looked at: set transfer.cached = false"
+            )
+        return True
+
+    def _featured(self, store: PictureStore) -> MemoryStore:
+        def batches() -> Iterator[Tensor]:
+            for start in range(0, len(store), _AT_ONCE):
+                pictures = store.batch(np.arange(start, min(start + _AT_ONCE, len(store))))
+                yield self.normalise.of_bytes(pictures.to(self.device))
+
+        self.say("what enters the head is computed once for each picture")
+        return MemoryStore(cached_features(self.network.module, batches()))
+
+    def _loader(self, store: PictureStore) -> Loader:
+        options = self.recipe.data
+        return Loader(
+            store,
+            self.data.train.labels,
+            batch_size=self.recipe.train.batch_size,
+            seed=self.recipe.seed,
+            sample=options.sample,
+            repeats=options.repeats,
+            drop_last=self.recipe.train.drop_last,
+            prefetch=options.prefetch,
+        )
+
+    def _target_loader(self, objective: Objective) -> Loader | None:
+        if not objective.wants_target_domain or self.data.target is None:
+            return None
+        target = self.data.target
+        return Loader(
+            self._opened(target), target.labels, batch_size=self.recipe.train.batch_size, seed=self.recipe.seed + 1
+        )
+
+    def _maker(self, pipeline: Pipeline, *, features: bool = False) -> BatchMaker:
+        return BatchMaker(
+            seed=self.recipe.seed,
+            device=self.device,
+            pipeline=pipeline,
+            normalise=self.normalise,
+            rows=TargetRows(self.network.tasks, self.device),
+            features=features,
+        )
+
+    def _taps(self, objective: Objective) -> FeatureTaps | None:
+        if not objective.student_features:
+            return None
+        return self.stack.enter_context(FeatureTaps(self.network.module, objective.student_features))
+
+    def _forward(self, caches: bool, taps: FeatureTaps | None) -> Callable[[Tensor], Tensor]:
+        module: nn.Module = HeadOnFeatures(self.network.module) if caches else self.network.module
+        if not self.recipe.train.compile:
+            return module
+        if taps is not None:
+            raise RecipeError("train.compile: terms that read feature maps need the network as it is; set it to false")
+        compiled: Callable[[Tensor], Tensor] = torch.compile(module)
+        return compiled
+
+    def _optimiser(self, objective: Objective) -> torch.optim.Optimizer:
+        choice = self.recipe.optimiser.choice
+        groups: list[dict[str, object]] = [
+            dict(group)
+            for group in parameter_groups(
+                self.network, self.plan, epochs=self.recipe.train.epochs, lr=choice.lr, weight_decay=choice.weight_decay
+            )
+        ]
+        learned = list(objective.parameters())
+        if learned:
+            groups.append({"params": learned, "lr": choice.lr, "weight_decay": 0.0, "name": "terms"})
+        optimiser: torch.optim.Optimizer = choice.build(groups)
+        return optimiser

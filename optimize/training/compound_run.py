@@ -1,0 +1,151 @@
+"""What runs of many trainings share: search, folds and ensembles.
+
+They see training as functions handed in (``Tools``), own a folder of run folders,
+and leave each member's resuming to the training itself. ``state.json`` says what
+kind of run the folder holds and of which recipe, so that another recipe is not
+continued by mistake.
+"""
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from optimize.errors import RunError
+from optimize.training.durable import write_whole
+from optimize.training.recipe_file import to_toml
+from optimize.training.run_folder import RunFolder
+from optimize.training.run_state import FREE, differences
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from model_zoo.spec import InputSpec
+    from optimize.data.dataset import Dataset
+    from optimize.data.read import Data
+    from optimize.judging.predictions import Predictions
+    from optimize.training.finished import EpochRow, Finished
+    from optimize.training.network.network import Network
+    from optimize.training.recipe import Recipe
+
+Say = Callable[[str], None]
+
+
+class Train(Protocol):
+    """``optimize.training.trainer.train``, or what stands for it in a test."""
+
+    def __call__(
+        self,
+        recipe: "Recipe",
+        folder: Path,
+        *,
+        data: "Data | None" = None,
+        watch: "Callable[[EpochRow], None] | None" = None,
+    ) -> "Finished":
+        """Train, or go on training, in ``folder``; what ``watch`` raises ends it and reaches the caller."""
+        ...
+
+
+class Predict(Protocol):
+    """``optimize.training.evaluate_network.predict_dataset``, or what stands for it in a test."""
+
+    def __call__(self, network: "nn.Module", dataset: "Dataset", spec: "InputSpec") -> "Predictions":
+        """What a network says of each labelled picture."""
+        ...
+
+
+class Inputs(Protocol):
+    """Pictures as a network is given them."""
+
+    def __call__(self, dataset: "Dataset", spec: "InputSpec") -> "Iterator[Tensor]":
+        """Normalised float (n, C, H, W), in order, prepared as for judging."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a compound run is made with.
+
+    Attributes:
+        train: one training.
+        read: the data that a recipe names.
+        predict: a network's answers.
+        inputs: pictures as networks are given them.
+        open: the network of a run, a bundle or a store, and what must be known of it.
+        say: tells a person how it goes, a line at a time.
+    """
+
+    train: Train
+    read: "Callable[[Recipe], Data]"
+    predict: Predict
+    inputs: Inputs
+    open: "Callable[[Path], Network]"
+    say: Say
+
+
+def open_folder(folder: Path, kind: str, recipe: "Recipe", *, may_change: Collection[str] = ()) -> None:
+    """Take ``folder`` for a run of this kind and recipe, or see that it is one already.
+
+    Args:
+        kind: "search", "ensemble", "cross_validation".
+        may_change: dotted fields that may differ from the time before.
+    Raises:
+        RunError: it holds something else, a run of another recipe, or can't be written.
+    """
+    state = RunFolder(folder).state
+    said = {"kind": kind, "recipe": _plain(recipe.to_content())}
+    if not state.exists():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise RunError(f"{folder} holds files, but no {_words(kind)}; choose another folder with --out")
+        _begin(folder, recipe, said)
+        return
+    before = _read(state)
+    if before.get("kind") != kind:
+        raise RunError(f"{folder} holds a run of another kind, not a {_words(kind)}; choose another folder with --out")
+    changed = dict(differences(before.get("recipe"), said["recipe"]))
+    if refused := [line for path, line in changed.items() if path not in FREE | set(may_change)]:
+        raise RunError(
+            f"{folder} holds a {_words(kind)} of another recipe: {'; '.join(refused[:5])}. "
+            "Choose another folder with --out, or the recipe as it was"
+        )
+    if changed:
+        _begin(folder, recipe, said)
+
+
+def without_test(data: "Data") -> "Data":
+    """For trials, members and folds: the test set is looked at once, by what comes of them all."""
+    return replace(data, test=None)
+
+
+def write_data_report(folder: Path, data: "Data") -> None:
+    """``data.json`` of a run.
+
+    Raises:
+        RunError: the disk refused.
+    """
+    content = json.dumps(data.report.to_json(), indent=1, ensure_ascii=False)
+    write_whole(RunFolder(folder).data, f"{content}\n".encode())
+
+
+def _begin(folder: Path, recipe: "Recipe", said: dict[str, object]) -> None:
+    write_whole(RunFolder(folder).recipe, to_toml(recipe).encode())
+    write_whole(RunFolder(folder).state, (json.dumps(said, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _read(state: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(state.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{state} can't be read: {error}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{state} is no state of a run")
+    return content
+
+
+def _plain(content: Mapping[str, Any]) -> object:
+    return json.loads(json.dumps(content, sort_keys=True))
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", "-")

@@ -1,0 +1,96 @@
+"""Stops a run whose loss is no longer a number, with the batch that did it.
+
+On a GPU, asking for the loss would make every step wait for the one before. So the
+verdict is copied over in the background and looked at when it has arrived, a few
+steps late; the batches in between are kept that long. Nothing is lost: checkpoints
+are written at the end of an epoch, after every verdict is in.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optimize.errors import TrainingError
+from optimize.training.step import StepView
+
+LATEST = 8  # steps that a verdict may be late
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    is_finite: Tensor
+    arrived: "torch.cuda.Event | None"
+    loss: Tensor
+    view: StepView
+    epoch: int
+    step: int
+
+
+class LossWatch:
+    """Sees each step's loss."""
+
+    def __init__(self, bad_batch: Path) -> None:
+        """
+        Args:
+            bad_batch: where the batch is written.
+        """
+        self.bad_batch = bad_batch
+        self._waiting: deque[_Waiting] = deque()
+
+    def look(self, loss: Tensor, view: StepView, epoch: int, step: int) -> None:
+        """Note a step; look at those whose verdict has arrived.
+
+        Raises:
+            TrainingError: a loss is NaN or infinite.
+        """
+        loss = loss.detach()
+        is_finite = torch.isfinite(loss)
+        arrived = None
+        if loss.is_cuda:
+            is_finite = is_finite.to("cpu", non_blocking=True)
+            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            arrived.record()
+        self._waiting.append(_Waiting(is_finite, arrived, loss, view, epoch, step))
+        while self._waiting and (len(self._waiting) > LATEST or self._is_there(self._waiting[0])):
+            self._judge(self._waiting.popleft())
+
+    def settle(self) -> None:
+        """Wait for all verdicts.
+
+        Raises:
+            TrainingError: as ``look``.
+        """
+        while self._waiting:
+            self._judge(self._waiting.popleft())
+
+    @staticmethod
+    def _is_there(one: _Waiting) -> bool:
+        return one.arrived is None or bool(one.arrived.query())  # type: ignore[no-untyped-call]
+
+    def _judge(self, one: _Waiting) -> None:
+        if one.arrived is not None:
+            one.arrived.synchronize()
+        if not bool(one.is_finite):
+            self._stop(one)
+
+    def _stop(self, one: _Waiting) -> NoReturn:
+        arrays = {
+            "pictures": one.view.pictures,
+            "targets": one.view.targets,
+            "indices": one.view.indices,
+            "logits": one.view.student.logits,
+        }
+        self.bad_batch.parent.mkdir(parents=True, exist_ok=True)
+        content = {name: tensor.detach().float().cpu().numpy() for name, tensor in arrays.items()}
+        content |= {"loss": one.loss.cpu().numpy(), "epoch": np.array(one.epoch + 1), "step": np.array(one.step + 1)}
+        np.savez_compressed(self.bad_batch, allow_pickle=False, **content)
+        raise TrainingError(
+            f"the loss is {float(one.loss)} in epoch {one.epoch + 1}, step {one.step + 1}: training has stopped. "
+            f"The batch is in {self.bad_batch}. Most often the learning rate is too high: try a tenth of it, "
+            "train.clip_norm=1, or a longer warm-up of the schedule"
+        )

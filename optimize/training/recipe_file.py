@@ -1,0 +1,112 @@
+"""Recipe files: found by path or by the name of a shipped one, changed by ``--set``, written complete."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from optimize.choice import nearest
+from optimize.errors import RecipeError
+from optimize.training.recipe import Recipe
+
+SHIPPED = Path(__file__).parents[1] / "recipes"
+
+Content = dict[str, Any]
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the training recipes that come with Quickeye."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.toml") if "train" in _read(path)))
+
+
+def read_content(said: str) -> Content:
+    """The tables of a recipe, not validated yet.
+
+    Args:
+        said: a path, or a shipped recipe's name.
+    Raises:
+        RecipeError: neither, or not TOML.
+    """
+    path = Path(said)
+    if path.suffix == ".toml" or path.is_file():
+        return _read(path)
+    if said not in shipped_recipes():
+        hint = nearest(said, shipped_recipes())
+        raise RecipeError(f"no recipe is named {said!r}{hint} (a file's name ends in .toml)")
+    return _read(SHIPPED / f"{said}.toml")
+
+
+def with_setting(content: Content, assignment: str) -> Content:
+    """A copy with one field set.
+
+    Args:
+        assignment: ``optimiser.lr=0.01``; the value as TOML has it, or plain text. In a list of techniques the
+            path names the entry by its place or its name: ``augment.0.degrees=10``, ``augment.rotate.degrees=10``.
+    Raises:
+        RecipeError: no ``=``, or a path that leads nowhere.
+    """
+    path, equals, text = assignment.partition("=")
+    if not equals or not path.strip():
+        raise RecipeError(f"--set {assignment}: write it as key=value, such as optimiser.lr=0.01")
+    return with_value(content, path.strip(), _value(text.strip()))
+
+
+def with_value(content: Content, path: str, value: object) -> Content:
+    """As ``with_setting``, the value ready."""
+    result = _placed(content, path.split("."), value, path)
+    return result if isinstance(result, dict) else content
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The complete recipe as a TOML file."""
+    import tomli_w
+
+    return tomli_w.dumps(recipe.to_content())
+
+
+def without_paths(content: Mapping[str, Any]) -> Content:
+    """A recipe's tables without where its pictures lie on this machine."""
+    places = ("train", "val", "test", "target")
+    return {**content, "data": {key: value for key, value in content["data"].items() if key not in places}}
+
+
+def _placed(holder: object, keys: Sequence[str], value: object, path: str) -> Content | list[object]:
+    key, *rest = keys
+    if isinstance(holder, list):
+        place = _place(holder, key, path)
+        return [_deeper(one, rest, value, path) if index == place else one for index, one in enumerate(holder)]
+    if not isinstance(holder, dict):
+        raise RecipeError(f"--set {path}: {key!r} leads into a value that has no keys")
+    return {**holder, key: _deeper(holder.get(key, {}), rest, value, path)}
+
+
+def _deeper(holder: object, rest: Sequence[str], value: object, path: str) -> object:
+    if not rest:
+        return value
+    return _placed({"name": holder} if isinstance(holder, str) else holder, rest, value, path)
+
+
+def _place(entries: list[Any], key: str, path: str) -> int:
+    if key.isdigit() and int(key) < len(entries):
+        return int(key)
+    names = [one.get("name") if isinstance(one, dict) else one for one in entries]
+    if names.count(key) == 1:
+        return names.index(key)
+    known = ", ".join(f"{index} ({name})" for index, name in enumerate(names)) or "none"
+    raise RecipeError(f"--set {path}: there is no one entry {key!r}; there are: {known}")
+
+
+def _value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _read(path: Path) -> Content:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path} can't be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path} is not TOML: {error}") from error
