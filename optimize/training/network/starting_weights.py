@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from model_zoo.bundle import Bundle, read_bundle
+from model_zoo.bundle import Bundle
 from model_zoo.errors import ModelZooError
 from model_zoo.spec import ArchitectureRef, InputSpec
-from model_zoo.store import Store
 from optimize.errors import CheckpointError
+from optimize.training.bundle_at import bundle_at
 from optimize.training.network.options import PRETRAINED_WEIGHTS
-from optimize.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from model_zoo.weights import StateDict
@@ -58,7 +57,7 @@ def read_starting_weights(weights: str, architecture: str) -> StartingWeights:
     path = Path(weights).expanduser()
     try:
         if path.is_dir():
-            found = _of_bundle(_bundle(path))
+            found = _of_bundle(bundle_at(path))
         elif path.is_file():
             found = StartingWeights(said=str(path), state=_load(path))
         else:
@@ -101,23 +100,6 @@ def _load(path: Path) -> "StateDict":
     from model_zoo.weights import load_weights
 
     return load_weights(path)
-
-
-def _bundle(folder: Path) -> Bundle:
-    """The bundle at a folder, which may be its own, a model's, a store's or a run's."""
-    if (folder / "manifest.json").is_file():
-        return read_bundle(folder.resolve())
-    run = RunFolder(folder)
-    store = Store(run.store if run.store.is_dir() else folder)
-    names = store.names()
-    if not names and Store(folder.resolve().parent).versions(folder.resolve().name):
-        return Store(folder.resolve().parent).open(folder.resolve().name)
-    if not names and run.recipe.is_file():
-        raise CheckpointError(f"{folder}: this run has made no bundle; finish it, or name one of {run.checkpoints}")
-    if len(names) != 1:
-        there = f"there are: {', '.join(names)}; name one of their folders" if names else "there is none"
-        raise CheckpointError(f"{folder}: weights must be one bundle, and {there}")
-    return store.open(names[0])
 
 
 def _of_bundle(bundle: Bundle) -> StartingWeights:
