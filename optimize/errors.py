@@ -14,6 +14,8 @@ OptimizeError
 ``code`` is stable: programs may compare it. The message is for people.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -51,6 +53,22 @@ class MissingLibraryError(OptimizeError):
     """A library that what was asked for needs is not installed; the message says which extra has it."""
 
     code: ClassVar[str] = "missing_library"
+
+
+@contextmanager
+def libraries_for(work: str) -> Iterator[None]:
+    """Around work that imports what the extra ``optimize`` installs.
+
+    Raises:
+        MissingLibraryError: one of the libraries is not there.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library in ("", "model_zoo", "server", "optimize"):
+            raise
+        raise MissingLibraryError(f"{work} needs {library}: pip install 'quickeye[optimize]'") from error
 
 
 class DataError(OptimizeError):

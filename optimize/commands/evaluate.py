@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from model_zoo.errors import ModelZooError, UnknownModelError
 from model_zoo.store import Store, shipped_store
-from optimize.errors import OptimizeError
+from optimize.errors import OptimizeError, libraries_for
 from server.backends import BACKENDS
 from server.backends.errors import BackendError
 
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     """Run the command; 0: judged, 1: no such model or data, or they do not go together, 2: usage."""
     flags = make_parser().parse_args(arguments)
     try:
-        with ExitStack() as opened:
+        with libraries_for("judging"), ExitStack() as opened:
             found = _run(flags, arguments, opened)
     except (OptimizeError, ModelZooError, BackendError) as error:
         print(f"quickeye evaluate: {error}", file=sys.stderr)
@@ -79,6 +79,8 @@ def _run(flags: argparse.Namespace, words: list[str], opened: ExitStack) -> "Eva
     other = None
     if flags.compare is not None:
         against = _open(flags.compare, flags, opened)
+        if against.name == model.name:
+            model.name, against.name = flags.model, flags.compare
         other = (against, _read(flags, against.labels)[0])
     found = evaluate(
         model,

@@ -63,9 +63,9 @@ def _add_training_flags(group: "argparse._ArgumentGroup") -> None:
         help="start from the architecture's published weights (the default for photos where it has some)",
     )
     weights.add_argument("--weights", metavar="PATH", help="start from a checkpoint, a bundle or an earlier run")
-    group.add_argument("--epochs", type=int, metavar="N")
-    group.add_argument("--batch-size", type=int, metavar="N")
-    group.add_argument("--lr", type=float, metavar="RATE", help="learning rate")
+    group.add_argument("--epochs", type=int, metavar="N", help="passes over the pictures (default: 12; IDX data: 20)")
+    group.add_argument("--batch-size", type=int, metavar="N", help="pictures of one step (default: 32; IDX data: 128)")
+    group.add_argument("--lr", type=float, metavar="RATE", help="learning rate (default: 0.001; IDX data: 0.1)")
     group.add_argument("--seed", type=int, metavar="N", help="of every random number (default: 1)")
     group.add_argument("--device", metavar="D", help="auto, cpu, cuda, cuda:1 (default: auto)")
     group.add_argument("--threads", type=int, metavar="N", help="of the CPU (default: torch's own)")
@@ -81,7 +81,9 @@ def _add_training_flags(group: "argparse._ArgumentGroup") -> None:
 
 def _add_run_flags(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--out", type=Path, metavar="RUN", help="folder of the run (default: runs/NAME)")
-    group.add_argument("--name", help="of the bundle (default: the data folder's)")
+    group.add_argument(
+        "--name", help="of the bundle (default: the data folder's name; of photos, train and the like, their parent's)"
+    )
     group.add_argument("--smoke", action="store_true", help="a few batches of a few pictures, to see that all is well")
     group.add_argument(
         "--show-augmentations",

@@ -11,7 +11,7 @@ from optimize.data.dataset import UNLABELLED, Dataset, Task
 from optimize.data.idx import parts_of_folder
 from optimize.data.image_folder import list_unlabelled
 from optimize.data.layouts import Parts, list_path
-from optimize.data.listing import Listing, found_tasks, settle
+from optimize.data.listing import Listing, found_tasks, require_showable, settle
 from optimize.data.options import DataOptions
 from optimize.data.screening import Screening, joined, screen
 from optimize.errors import DataError
@@ -50,10 +50,15 @@ def tasks_for(listings: Sequence[Listing], classes: tuple[str, ...] | None) -> t
     """The classes as found, or as given, for one task.
 
     Raises:
-        DataError: as ``found_tasks``; classes are given and there are several tasks.
+        DataError: as ``found_tasks``; classes are given and there are several tasks; a name that no bundle takes.
     """
-    if classes is None:
-        return found_tasks(listings)
+    tasks = found_tasks(listings) if classes is None else _given(listings, classes)
+    for task in tasks:
+        require_showable(task)
+    return tasks
+
+
+def _given(listings: Sequence[Listing], classes: tuple[str, ...]) -> tuple[Task, ...]:
     names = listings[0].task_names
     if len(names) != 1:
         raise DataError(f"classes are given, and there are several label columns: {', '.join(names)}")

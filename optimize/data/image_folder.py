@@ -5,6 +5,7 @@ back above itself is not entered). What a class folder holds at any depth belong
 to the class. Whether a file is a picture is told by its content, later.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,4 +82,9 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _source(folder: Path, files: list[Path]) -> FilePictures:
-    return FilePictures(tuple(files), tuple(str(file.relative_to(folder.parent)) for file in files))
+    return FilePictures(tuple(files), tuple(_shown(file.relative_to(folder.parent)) for file in files))
+
+
+def _shown(path: Path) -> str:
+    """A path as text that can be written anywhere: bytes that are not UTF-8 become ``\\xff``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -6,6 +6,7 @@ bundle's labels, or the recipe's, keep their own order. Where such names are
 given and none of them is a number, text that is a number counts classes from 0.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model_zoo.bundle_files import check_labels
+from model_zoo.errors import BundleError
 from optimize.choice import nearest
 from optimize.data.dataset import UNLABELLED, Dataset, PictureSource, Task
 from optimize.errors import DataError
@@ -78,6 +81,20 @@ def _classes(task: str, column: Sequence[Value]) -> tuple[str, ...]:
         )
     by_number = all(text.isdecimal() for text in texts)
     return tuple(sorted(texts, key=lambda text: (int(text), text) if by_number else (0, text)))
+
+
+def require_showable(task: Task) -> None:
+    """Refuse before any training what could not be in a bundle after it.
+
+    Raises:
+        DataError: too many classes, or a name that is empty, too long or holds characters that can't be shown.
+    """
+    try:
+        check_labels(task.classes)
+    except BundleError as error:
+        number = re.match(r"label (\d+) ", str(error))
+        name = f"the class {task.classes[int(number[1])]!r} can't be in a bundle; rename it: " if number else ""
+        raise DataError(f"{task.name}: {name}{error}") from error
 
 
 def settle(listing: Listing, tasks: tuple[Task, ...]) -> Dataset:

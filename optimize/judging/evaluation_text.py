@@ -12,18 +12,20 @@ def as_text(found: Evaluation) -> str:
     low, high = judgement.top1.ci95 or (0.0, 1.0)
     lines = [
         f"{_plain(found.model.name)} on {_plain(found.dataset)}: {judgement.n} pictures, {found.model.runs_on}",
-        f"top-1      {judgement.top1.value:8.2%}   95 %: {low:.2%} to {high:.2%}",
-        f"top-5      {judgement.top5.value:8.2%}",
-        f"macro F1   {judgement.figures['macro_f1'].value:8.2%}",
-        f"ECE        {calibration.before.ece.value:8.2%}   {calibration.after.ece.value:.2%} with temperature "
-        f"{calibration.temperature:.2f}",
+        f"top-1      {_percent(judgement.top1.value)}   95 % interval {100 * low:.1f} to {100 * high:.1f}",
+        f"top-5      {_percent(judgement.top5.value)}",
+        f"macro F1   {_percent(judgement.figures['macro_f1'].value)}",
+        f"ECE        {_percent(calibration.before.ece.value)}   calibration error; with temperature "
+        f"{calibration.temperature:.2f} {100 * calibration.after.ece.value:.1f} %",
     ]
     for one in found.latency:
         how = f"{_plain(one.model)}, one picture, {one.backend} {one.precision}, {one.threads} threads"
-        lines.append(f"latency    {one.p50_ms:5.1f} ms   {how}")
+        lines.append(f"latency    {one.p50_ms:6.1f} ms   {how}")
     if found.robustness:
         kinds = len(found.robustness.cells)
-        lines.append(f"corrupted  {found.robustness.mean:8.2%}   mean over {kinds} corruptions and severities")
+        lines.append(
+            f"corrupted  {_percent(found.robustness.mean)}   top-1, mean over {kinds} corruptions and severities"
+        )
     if found.comparison:
         lines += _against(found.comparison)
     lines += _worst(found)
@@ -35,8 +37,8 @@ def as_text(found: Evaluation) -> str:
 def _against(one: Comparison) -> list[str]:
     low, high = (100 * edge for edge in one.ci95)
     return [
-        f"against {_plain(one.other)} ({one.other_top1.value:.2%}): {100 * one.difference:+.2f} points, "
-        f"95 %: {low:+.2f} to {high:+.2f}; McNemar mid-p {one.p_mid:.3g}",
+        f"against {_plain(one.other)} ({100 * one.other_top1.value:.1f} %): {100 * one.difference:+.1f} percentage "
+        f"points, 95 % interval {low:+.1f} to {high:+.1f}; McNemar mid-p {one.p_mid:.2g}",
         _plain(one.verdict),
     ]
 
@@ -45,9 +47,13 @@ def _worst(found: Evaluation) -> list[str]:
     seen = [one for one in found.judgement.by_class if one.n]
     worst = sorted(seen, key=lambda one: one.f1 or 0.0)[:SHOWN_CLASSES]
     return [
-        "classes, the lowest F1 first:",
-        *(f"  {one.f1 or 0.0:7.1%}  {_plain(one.name)} ({one.n})" for one in worst),
+        "F1 of the classes, the lowest first (pictures):",
+        *(f"           {_percent(one.f1 or 0.0)}   {_plain(one.name)} ({one.n})" for one in worst),
     ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:6.1f} %"
 
 
 def _plain(text: str) -> str:

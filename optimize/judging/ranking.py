@@ -137,7 +137,8 @@ def precision_recall_curves(rows: Rows, labels: Labels, names: tuple[str, ...], 
     ranked = _worst_first(found.average_precision)
     for place, one in enumerate(ranked):
         precision, recall, _ = precision_recall_curve(labels == one, rows[:, one], drop_intermediate=True)
-        recall, precision = recall[::-1], precision[::-1]
+        # Its last point, (0, 1), is no threshold's: a class whose surest answers are wrong must not begin at 1.
+        recall, precision = recall[-2::-1], precision[-2::-1]
         mean += np.interp(grid, *_highest(recall, precision)) / len(ranked)
         if place < DRAWN_CLASSES:
             drawn.append(_curve(names[one], recall, precision))

@@ -3,6 +3,9 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
+
+import numpy as np
 
 from optimize.data.checks import warnings_about
 from optimize.data.dataset import Dataset
@@ -39,9 +42,16 @@ def evaluation_content(
         latency=found.latency,
         robustness=found.robustness,
         comparison=found.comparison,
-        data=data_facts({**asdict(data), "unreadable": unreadable, "warnings": warnings}),
+        data=data_facts({**asdict(data), **_counted(dataset), "unreadable": unreadable, "warnings": warnings}),
         facts=[("runs on", found.model.runs_on), ("seed", str(found.judgement.seed))],
         mistakes=mistakes,
         mistakes_split=found.dataset,
         commands=[("Judge it again", shlex.join(["quickeye", "evaluate", *words]))],
     )
+
+
+def _counted(dataset: Dataset) -> dict[str, Any]:
+    """Of the pictures that were asked about, which ``--limit`` may have made fewer than the folder holds."""
+    numbers = np.bincount(dataset.first_labels[dataset.first_labels >= 0], minlength=len(dataset.classes))
+    by_class = dict(zip(dataset.classes, numbers.tolist(), strict=True))
+    return {"pictures": {"test": len(dataset)}, "counts": {"test": {"class": by_class}}}

@@ -175,7 +175,8 @@ def _facts(folder: RunFolder, recipe: str) -> list[tuple[str, str]]:
 
 
 def _duration(times: Path) -> str | None:
-    seconds = sum(value for value in _metrics(times).get("seconds", ()) if value)
+    columns = _metrics(times)
+    seconds = sum(value for name in ("train_s", "val_s") for value in columns.get(name, ()) if value)
     if not seconds:
         return None
     return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} s"

@@ -119,11 +119,11 @@ def assembled(recipe: Recipe, data: Data, folder: Path, say: Say) -> Iterator[As
 
 
 def size_at(recipe: Recipe, network: Network, progress: float) -> tuple[int, int]:
-    """Height and width of training pictures: the model's input, or a progressive size in its ratio."""
+    """Height and width of training pictures: the model's input, or a progressive size in its ratio, if smaller."""
     spec, side = network.spec, recipe.train.side_at(progress)
     if side is None:
         return spec.height, spec.width
-    scale = side / min(spec.height, spec.width)
+    scale = min(side / min(spec.height, spec.width), 1.0)
     return round(spec.height * scale), round(spec.width * scale)
 
 

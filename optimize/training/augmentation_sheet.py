@@ -4,6 +4,7 @@ The photo itself, each augmentation of the recipe alone, each mix, and the whole
 pipeline several times. Without a recipe's choice, everything there is, by name.
 """
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 
 from optimize.errors import DataError
 from optimize.seeding import generator
+from optimize.training.durable import write_whole
 
 if TYPE_CHECKING:
     from optimize.data.dataset import Dataset
@@ -100,13 +102,15 @@ def write_sheet(
         repeats: how often the whole pipeline is shown.
     Raises:
         DataError: no pictures, or not as many labels.
+        RunError: the file can't be written.
     """
     if pictures.ndim != 4 or not len(pictures) or len(labels) != len(pictures):
         raise DataError(f"a sheet needs pictures (N, H, W, C) and N labels, not {pictures.shape} and {len(labels)}")
     size = height or pictures.shape[1], width or pictures.shape[2]
     columns = _columns(pictures, pipeline, size, seed, repeats)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sheet(columns, labels).save(path, "PNG", optimize=True)
+    buffer = io.BytesIO()
+    _sheet(columns, labels).save(buffer, "PNG", optimize=True)
+    write_whole(path, buffer.getvalue())
 
 
 def _columns(

@@ -16,7 +16,7 @@ from optimize.errors import RunError
 from optimize.training.durable import write_whole
 from optimize.training.recipe_file import to_toml
 from optimize.training.run_folder import RunFolder
-from optimize.training.run_state import FREE, differences
+from optimize.training.run_state import FREE, WRITTEN_FIRST, differences
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -96,7 +96,7 @@ def open_folder(folder: Path, kind: str, recipe: "Recipe", *, may_change: Collec
     state = RunFolder(folder).state
     said = {"kind": kind, "recipe": _plain(recipe.to_content())}
     if not state.exists():
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(path.name not in WRITTEN_FIRST for path in folder.iterdir()):
             raise RunError(f"{folder} holds files, but no {_words(kind)}; choose another folder with --out")
         _begin(folder, recipe, said)
         return

@@ -8,12 +8,12 @@ clock is in times.csv.
 import csv
 import io
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from optimize.errors import DataError
+from optimize.errors import DataError, RunError
 from optimize.training.durable import write_whole
 from optimize.training.finished import EpochRow
 from optimize.training.run_folder import RunFolder
@@ -59,12 +59,25 @@ class EpochLog:
             self._times.append(time)
             write_whole(self._folder.times, _times_text(self._times).encode())
         if time is not None and self._board is not None:
-            _show(self._board, rows[-1], time)
+            with self._said_of_board():
+                _show(self._board, rows[-1], time)
 
     def close(self) -> None:
-        """Close TensorBoard's file."""
+        """Close TensorBoard's file.
+
+        Raises:
+            RunError: the disk refused.
+        """
         if self._board is not None:
-            self._board.close()
+            with self._said_of_board():
+                self._board.close()
+
+    @contextmanager
+    def _said_of_board(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunError(f"{self._folder.tensorboard} can't be written: {error.strerror}") from error
 
 
 def metrics_text(rows: Sequence[EpochRow]) -> str:

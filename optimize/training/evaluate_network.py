@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from model_zoo.spec import InputSpec
 from optimize.data.dataset import Dataset
 from optimize.data.picture_store import open_store
+from optimize.errors import TrainingError
 from optimize.judging.predictions import Predictions
 from optimize.judging.probabilities import label_losses, probabilities
 from optimize.judging.reliability import calibration_error, equal_width
@@ -50,13 +51,23 @@ class EvaluationSet:
         return self._normalise.of_bytes(self.bytes(indices).to(self._device))
 
     def logits(self, module: nn.Module, batch: int = BATCH) -> NDArray[np.float32]:
-        """(N, classes of all tasks), in fp32 and evaluation mode; the module is as before afterwards."""
+        """(N, classes of all tasks), in fp32 and evaluation mode; the module is as before afterwards.
+
+        Raises:
+            TrainingError: answers that are not numbers: a last step may ruin the weights though its loss was a number.
+        """
         parts = []
         with evaluation_mode(module):
             for start in range(0, len(self.dataset), batch):
                 indices = np.arange(start, min(start + batch, len(self.dataset)))
                 parts.append(module(self.inputs(indices)).float())
         rows: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
+        ruined = int((~np.isfinite(rows)).any(1).sum())
+        if ruined:
+            raise TrainingError(
+                f"the network's answers to {ruined} of {len(rows)} pictures of {self.dataset.name} are not numbers: "
+                "training has stopped. Most often the learning rate is too high: try a tenth of it in a new folder"
+            )
         return rows
 
     def predictions(self, logits: NDArray[np.float32], task: int = 0) -> Predictions:

@@ -38,7 +38,7 @@ from optimize.training.tasks.task_networks import task_networks
 from server.backends.errors import BackendError
 
 # With fewer labelled validation pictures a temperature would say more of them than of the network.
-LEAST_FOR_TEMPERATURE = 20
+LEAST_FOR_TEMPERATURE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,8 @@ def finish(
     """Judge, export and report.
 
     Raises:
-        TrainingError: the graph and torch disagree, or the export failed.
+        TrainingError: answers that are not numbers, the graph and torch disagree, or the export failed.
         RunError: the disk refused.
-        DataError: answers that are not numbers.
     """
     network = final_network(parts, standing, data)
     answers = {"val": _Answers(validation, validation.logits(network.module))}

@@ -6,16 +6,19 @@ steps late; the batches in between are kept that long. Nothing is lost: checkpoi
 are written at the end of an epoch, after every verdict is in.
 """
 
+import io
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from optimize.errors import TrainingError
+from optimize.errors import RunError, TrainingError
+from optimize.training.durable import write_whole
 from optimize.training.step import StepView
 
 LATEST = 8  # steps that a verdict may be late
@@ -85,12 +88,20 @@ class LossWatch:
             "indices": one.view.indices,
             "logits": one.view.student.logits,
         }
-        self.bad_batch.parent.mkdir(parents=True, exist_ok=True)
         content = {name: tensor.detach().float().cpu().numpy() for name, tensor in arrays.items()}
         content |= {"loss": one.loss.cpu().numpy(), "epoch": np.array(one.epoch + 1), "step": np.array(one.step + 1)}
-        np.savez_compressed(self.bad_batch, allow_pickle=False, **content)
         raise TrainingError(
             f"the loss is {float(one.loss)} in epoch {one.epoch + 1}, step {one.step + 1}: training has stopped. "
-            f"The batch is in {self.bad_batch}. Most often the learning rate is too high: try a tenth of it, "
+            f"{self._kept(content)}. Most often the learning rate is too high: try a tenth of it, "
             "train.clip_norm=1, or a longer warm-up of the schedule"
         )
+
+    def _kept(self, content: dict[str, NDArray[Any]]) -> str:
+        """Write the batch, whole or not at all; says where it is."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **content)
+        try:
+            write_whole(self.bad_batch, buffer.getvalue())
+        except RunError as error:
+            return f"The batch could not be kept ({error})"
+        return f"The batch is in {self.bad_batch}"

@@ -67,7 +67,7 @@ def _entry(table: Table[Any], value: object, *, weighted: bool) -> Entry[Any]:
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-        raise _fault(f'a {table.kind} is written with its name: name = "…"')
+        raise _fault(f'{table.kind}: write it with its name: name = "…"')
     settings = {key: setting for key, setting in value.items() if key != "name"}
     weight = settings.pop("weight", 1.0) if weighted else 1.0
     if isinstance(weight, bool) or not isinstance(weight, int | float):

@@ -134,8 +134,12 @@ def alone(folder: RunFolder) -> Iterator[None]:
     """Nobody else trains in the folder meanwhile; a process that dies lets go of it.
 
     Raises:
-        RunError: somebody does, or the folder can't be made.
+        RunError: somebody does, the folder holds something else, or it can't be made.
     """
+    if folder.root.is_file():
+        raise RunError(f"{folder.root} is a file; choose a folder with --out")
+    if not folder.state.exists():
+        _refuse_strangers(folder)  # here too, so that not even a lock is put among somebody's files
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
         lock = (folder.root / ".lock").open("ab")
@@ -175,8 +179,6 @@ def _said(value: object) -> str:
 
 
 def _refuse_strangers(folder: RunFolder) -> None:
-    if folder.root.exists() and not folder.root.is_dir():
-        raise RunError(f"{folder.root} is a file; choose a folder with --out")
     strangers = [path.name for path in _entries(folder.root) if path.name not in _OURS]
     if strangers:
         raise RunError(
@@ -187,7 +189,8 @@ def _refuse_strangers(folder: RunFolder) -> None:
 
 # What a run may leave behind that was killed before it had a state.
 _WRITTEN_FIRST = ("recipe.toml", "data.json", "state.json")
-_OURS = frozenset({".lock", "teacher", *_WRITTEN_FIRST, *(f".{name}.writing" for name in _WRITTEN_FIRST)})
+WRITTEN_FIRST = frozenset({*_WRITTEN_FIRST, *(f".{name}.writing" for name in _WRITTEN_FIRST)})
+_OURS = WRITTEN_FIRST | {".lock", "teacher"}
 
 
 def _entries(folder: Path) -> list[Path]:

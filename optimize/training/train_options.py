@@ -30,7 +30,7 @@ class TrainOptions(Choice):
         compile: run the network through ``torch.compile``.
         reestimate_batch_norm: batches to compute the final statistics from, once training ends; 0 keeps the averages.
         sizes: progressive resolution: up to which share of the run the pictures have which side, in px, such as
-            ``[[0.5, 128], [0.8, 160]]``; after the last, the model's own input size.
+            ``[[0.5, 128], [0.8, 160]]``; after the last, the model's own input size, which none exceeds.
         validate_every: epochs from one look at the validation set to the next; the last epoch always has one.
         early_stopping: looks without a better one after which training ends; 0 never.
         keep: the weights that are exported: those of the ``last`` epoch, or the ``best`` by validation.

@@ -72,6 +72,25 @@ def test_a_comparison_counts_who_is_right_where(store: Path, data: Path, capsys:
     assert (comparison["p_exact"], comparison["same_answer"]) == (1, 1)
 
 
+def test_two_models_of_one_name_are_told_apart_by_what_was_typed(
+    store: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    colour_bundle(tmp_path / "second" / "store")
+    words = ["colours", "--store", store, "--data", data, "--compare", tmp_path / "second"]
+    comparison = judged(capsys, *words)["comparison"]
+    assert isinstance(comparison, dict)
+    assert (comparison["this"], comparison["other"]) == ("colours", str(tmp_path / "second"))
+
+
+def test_the_report_counts_the_pictures_that_were_asked_about(store: Path, data: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    words = ["colours", "--store", store, "--data", data, "--limit", 2, "--no-latency", "--report", page]
+    assert main([str(word) for word in words]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "6 pictures. " in text.replace("\n", " ")
+    assert "to validate with" not in text
+
+
 def test_limit_takes_the_first_of_each_class(store: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = judged(capsys, "colours", "--store", store, "--data", data, "--limit", 1)
     assert (found["n"], found["top1"]) == (3, 1.0)
@@ -102,7 +121,10 @@ def test_the_report_shows_the_mistakes_and_how_to_do_it_again(
     assert "No heat maps" in page
     assert "Fewer than 100 pictures" in page
     assert f"$ quickeye evaluate colours --store {store} --data {data}" in page
-    assert "top-1" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    low, high = (f"{100 * edge:.1f}" for edge in wilson(8, 10))
+    assert f"top-1        80.0 %   95 % interval {low} to {high}" in said
+    assert "  100.0 %   red (" not in said
 
 
 def test_a_latency_is_measured_on_the_engine_that_serves(

@@ -1,6 +1,7 @@
 """``quickeye train``: flags, defaults, exit codes."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ def test_a_folder_becomes_a_bundle_and_a_report(
     said = capsys.readouterr()
     assert f"quickeye serve --store {tmp_path / 'run' / 'store'}" in said.out
     assert "epoch 2/2" in said.err
+    assert re.search(r"^\d+\.\d % of \d+ validation pictures are right \(95 % interval", said.out, re.MULTILINE)
     assert (tmp_path / "run" / "store" / "striped-shirts" / "1" / "model.onnx").exists()
     assert (tmp_path / "run" / "report.html").exists()
 

@@ -77,3 +77,11 @@ def test_a_plain_folder_gives_pictures_without_labels(tmp_path: Path) -> None:
 def test_an_empty_plain_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no pictures there"):
         list_unlabelled(tmp_path)
+
+
+def test_a_name_that_is_no_utf_8_can_be_written_down(tmp_path: Path) -> None:
+    folder = class_folder(tmp_path / "photos", {"hat": 1})
+    (folder / "hat" / "000.png").rename(folder / "hat" / os.fsdecode(b"\xff.png"))
+    listing = list_classes(folder)
+    assert listing.source.identifier(0) == "photos/hat/\\xff.png"
+    assert listing.source.read(0).ndim == 3

@@ -1,6 +1,7 @@
 """From settings to sets and a report; what is unfit is refused in words."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -295,3 +296,11 @@ def test_fashion_mnist() -> None:
     assert set(data.report.counts["val"]["label"].values()) == {600}
     whole = np.stack([data.train.read(index) for index in range(0, 54_000, 9)])
     assert whole.mean() == pytest.approx(255 * 0.286, rel=0.02)  # the data set's published mean
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[2J", os.fsdecode(b"\xff"), " ", "\u202egnp"])
+def test_a_class_that_no_bundle_takes_is_refused_before_training(photos: Path, name: str) -> None:
+    (photos / "photos" / "hat").rename(photos / "photos" / name)
+    with pytest.raises(DataError, match="can't be in a bundle; rename it") as raised:
+        read(photos)
+    assert repr(name) in str(raised.value)

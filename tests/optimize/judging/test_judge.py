@@ -126,6 +126,14 @@ def test_one_class_alone_has_no_ranking() -> None:
     assert judged.roc == judged.precision_recall == ()
 
 
+def test_a_class_whose_surest_answers_are_wrong_does_not_begin_at_full_precision() -> None:
+    rising = np.arange(20, dtype=np.float64)
+    judged = judge(named(np.stack([rising, -rising], axis=1), (rising >= 10).astype(np.int64)), seed=0, rounds=50)
+    for curve in judged.precision_recall:
+        assert (curve.x[0], curve.y[0]) == (0, 0), curve.name
+        assert (curve.x[-1], curve.y[-1]) == (1, 0.5), curve.name
+
+
 def test_pictures_without_a_label_are_left_out_and_places_kept() -> None:
     whole = predictions(120, 4)
     labels = whole.labels.copy()

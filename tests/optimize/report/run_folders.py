@@ -12,6 +12,7 @@ from optimize.judging.mistake_pictures import MistakePicture, data_uri, save_mis
 from optimize.judging.predictions import Predictions
 from optimize.judging.robustness import Corrupted, Robustness
 from optimize.judging.run_judgement import ModelFacts, RunJudgement
+from optimize.training.epoch_log import TIMES
 from optimize.training.run_folder import RunFolder
 from tests.optimize.judging.invented import predictions
 
@@ -39,7 +40,7 @@ def whole_run(root: Path, *, classes: int = 10, names: tuple[str, ...] | None = 
     root.mkdir(parents=True, exist_ok=True)
     folder.recipe.write_text(RECIPE, encoding="utf-8")
     folder.metrics.write_text(METRICS, encoding="utf-8")
-    folder.times.write_text("epoch,seconds,images_per_s\n1,40,50\n2,41,50\n3,39,50\n", encoding="utf-8")
+    folder.times.write_text(",".join(TIMES) + "\n1,38,2,50\n2,40,1,50\n3,38,1,50\n", encoding="utf-8")
     some = predictions(240, classes, skill=1.2)
     if names:
         some = Predictions(some.logits, some.labels, names, some.identifiers)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from optimize.errors import DataError
+from optimize.errors import DataError, RunError
 from optimize.training.augmentation_sheet import write_sheet, write_sheet_of
 from optimize.training.augmentations import AUGMENTATIONS, MIXES
 from optimize.training.augmentations.flip import Flip
@@ -102,6 +102,12 @@ def test_what_cannot_be_shown_is_refused(tmp_path: Path) -> None:
         write_sheet(tmp_path / "sheet.png", photos(), ["one"])
     with pytest.raises(DataError, match="pictures"):
         write_sheet(tmp_path / "sheet.png", photos()[:0], [])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="can't be written"):
+        write_sheet(tmp_path, photos(), LABELS)
     assert not list(tmp_path.iterdir())
 
 

@@ -113,3 +113,10 @@ def test_another_recipe_or_none_is_refused(tmp_path: Path) -> None:
     cross_validate(recipe_of(cross_validation={"folds": 2}), tmp_path / "run", tools_of())
     with pytest.raises(RunError, match="folds"):
         cross_validate(recipe_of(cross_validation={"folds": 3}), tmp_path / "run", tools_of())
+
+
+@pytest.mark.parametrize("left", ["recipe.toml", ".recipe.toml.writing", ".state.json.writing"])
+def test_what_was_killed_before_it_had_a_state_begins_again(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).write_text("half", encoding="utf-8")
+    found = cross_validate(recipe_of(cross_validation={"folds": 2}), tmp_path, tools_of())
+    assert len(found.folds) == 2

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from optimize.errors import DataError
+from optimize.errors import DataError, RunError
 from optimize.training.epoch_log import EpochLog, EpochTime, metrics_text, read_metrics, read_times
 from optimize.training.finished import EpochRow
 from optimize.training.run_folder import RunFolder
@@ -27,6 +27,19 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     header = "epoch,lr,train_loss,train_top1,val_loss,val_top1,val_top5,val_ece,val_top1_colour"
     assert folder.metrics.read_text(encoding="utf-8").splitlines()[0] == header
     assert any(folder.tensorboard.iterdir())
+
+
+def test_a_full_disk_is_said_of_the_curves_too(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    log = EpochLog(folder, 0)
+
+    class Full:
+        def close(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    log._board = Full()  # type: ignore[assignment]  # a disk that fills just then can't be had
+    with pytest.raises(RunError, match=r"tensorboard can't be written: No space left on device"):
+        log.close()
 
 
 def test_going_on_forgets_the_times_of_epochs_that_come_again(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from tests.optimize.training.small_runs import SIDE, small_recipe, write_stripes
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     folder = tmp_path_factory.mktemp("data")
-    pictures = write_stripes(folder / "stripes", each=60, noise=300)
+    pictures = write_stripes(folder / "stripes", each=210, noise=300)
     test = write_stripes(folder / "test", each=10, seed=3, noise=300)
     tables = {"licence": "CC0-1.0", "source": "made up", "check_pictures": "validation"}
     return small_recipe(pictures, **tables, data={"test": str(test)}, train={"epochs": 3, "ema": 0.9})
@@ -77,7 +77,7 @@ def test_the_temperature_is_the_one_that_fits_validation_best(finished: Finished
     assert finished.temperature != 1.0
 
 
-@pytest.mark.parametrize(("n", "wrong"), [(19, 5), (40, 0)])
+@pytest.mark.parametrize(("n", "wrong"), [(99, 25), (400, 0)])
 def test_pictures_that_can_t_say_how_sure_to_be_leave_the_logits_alone(n: int, wrong: int) -> None:
     labels = np.arange(n) % 2
     rows = np.eye(2, dtype=np.float32)[np.where(np.arange(n) < wrong, 1 - labels, labels)]

@@ -12,7 +12,9 @@ from torch import nn
 from model_zoo.architectures import input_spec
 from model_zoo.export import FromPixels
 from optimize.data.dataset import Task
+from optimize.data.read import read_data
 from optimize.errors import RecipeError, TrainingError
+from optimize.training.assembly import assembled
 from optimize.training.loss_watch import LossWatch
 from optimize.training.normalise import Normalise
 from optimize.training.objective import Objective
@@ -21,6 +23,7 @@ from optimize.training.step import Seen, StepView, Term
 from optimize.training.step_loop import EpochSums
 from optimize.training.target_rows import TargetRows
 from optimize.training.train_options import TrainOptions
+from tests.optimize.training.small_runs import SIDE, small_recipe, write_stripes
 
 CPU = torch.device("cpu")
 
@@ -112,6 +115,12 @@ def test_a_loss_that_is_no_number_stops_with_its_batch(tmp_path: Path, loss: flo
     with np.load(tmp_path / "run" / "bad_batch.npz") as saved:
         assert saved["logits"].tolist() == [[1, 1, 1], [1, 1, 1]]
         assert (int(saved["epoch"]), int(saved["step"])) == (3, 5)
+
+
+def test_no_progressive_size_exceeds_the_models_input(tmp_path: Path) -> None:
+    recipe = small_recipe(write_stripes(tmp_path / "stripes"), train={"sizes": [[0.5, 4096]]})
+    with assembled(recipe, read_data(recipe.data, recipe.seed), tmp_path, lambda _: None) as parts:
+        assert parts.size_at(0.0) == (SIDE, SIDE)
 
 
 def test_sizes_follow_the_run() -> None:

@@ -21,6 +21,7 @@ from optimize.training.epoch_log import read_metrics
 from optimize.training.finished import EpochRow, Finished
 from optimize.training.network.build import build_network
 from optimize.training.recipe import Recipe
+from optimize.training.reporter import Silent
 from optimize.training.run_folder import RunFolder
 from optimize.training.trainer import train
 from tests.optimize.training.small_runs import SIDE, small_recipe, write_stripes
@@ -259,6 +260,28 @@ def test_the_loss_is_no_number(stripes: Path, tmp_path: Path) -> None:
         assert not np.isfinite(saved["loss"])
 
 
+def test_a_batch_that_can_t_be_kept_does_not_hide_what_happened(stripes: Path, tmp_path: Path) -> None:
+    wild = {"name": "sgd", "lr": 1e30, "weight_decay": 0.0}
+    in_the_way = RunFolder(tmp_path / "run").bad_batch
+
+    class Blocking(Silent):
+        def begin(self, done: int, epochs: int, steps: int) -> None:
+            in_the_way.mkdir()
+
+    with pytest.raises(TrainingError, match=r"training has stopped\. The batch could not be kept \(.*directory"):
+        run(small_recipe(stripes, optimiser=wild, schedule="constant"), tmp_path / "run", reporter=Blocking())
+
+
+def test_a_last_step_that_ruins_the_weights_is_noticed(stripes: Path, tmp_path: Path) -> None:
+    wild = {"name": "sgd", "lr": 1e38, "weight_decay": 0.0}
+    whole = {"epochs": 1, "batch_size": 64}  # one step: its loss is a number, what it leaves behind is not
+
+    with pytest.raises(TrainingError, match=r"answers to 6 of 6 pictures of .* are not numbers"):
+        run(small_recipe(stripes, optimiser=wild, schedule="constant", train=whole), tmp_path / "run")
+
+    assert not checkpoints(RunFolder(tmp_path / "run").checkpoints)
+
+
 def test_early_stopping_and_the_best_weights(stripes: Path, tmp_path: Path) -> None:
     options = {"epochs": 30, "early_stopping": 2, "keep": "best"}
 
@@ -328,7 +351,16 @@ def test_a_folder_of_something_else_is_left_alone(stripes: Path, tmp_path: Path)
     with pytest.raises(RunError, match=r"no training run \(thesis.txt\)"):
         run(small_recipe(stripes), tmp_path)
 
-    assert {path.name for path in tmp_path.iterdir()} == {"thesis.txt", ".lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis.txt"}
+
+
+def test_a_file_is_no_folder_of_a_run(stripes: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine", encoding="utf-8")
+
+    with pytest.raises(RunError, match="run is a file; choose a folder"):
+        run(small_recipe(stripes), tmp_path / "run")
+
+    assert (tmp_path / "run").read_text(encoding="utf-8") == "mine"
 
 
 def test_what_fails_at_once_leaves_no_folder(tmp_path: Path) -> None:
