@@ -10,7 +10,11 @@ from optimize.recipe import RECIPES, read_recipe
 SHIPPED = (RECIPES / "efficientnet_lite0_int8.toml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+# Those of training have a test of their own.
+COMPRESSION = sorted(path for path in RECIPES.glob("*.toml") if "[[passes]]" in path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", COMPRESSION, ids=lambda path: path.stem)
 def test_every_recipe_in_the_folder_is_valid(path: Path) -> None:
     assert read_recipe(path).passes
 

@@ -69,7 +69,7 @@ class TestFrames:
         self, page: Page, server: ScriptedServer
     ) -> None:
         live(page, server.url)
-        page.wait_for("document.querySelector('#chart .of-trip').getAttribute('d').length > 60")
+        page.wait_for("document.querySelector('#chart .of-trip')?.getAttribute('d')?.length > 60")
         frames = server.frames[:3]
         assert [frame.seq for frame in frames] == [1, 2, 3]
         assert sorted(frame.captured_at for frame in frames) == [frame.captured_at for frame in frames]
