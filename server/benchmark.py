@@ -17,6 +17,7 @@ from statistics import median
 from model_zoo.bundle import Bundle, read_bundle
 from model_zoo.errors import BundleError, PictureError, UnknownModelError
 from model_zoo.store import parse_reference
+from model_zoo.store_flag import store_to_read
 from server.backends import BACKENDS, BackendOptions, Device
 from server.backends.batches import batch_limit
 from server.backends.errors import BackendError
@@ -26,7 +27,6 @@ from server.backends.tuning import TunedPlan, remember
 from server.benchmark_pictures import EncodedPicture, encoded_pictures
 from server.benchmark_report import Report
 from server.benchmark_run import Cell, Engine, measure, path_cell, run_cell
-from server.commands.store_flag import store_to_read
 from server.number_flag import number, whole_number
 
 DEFAULT_BATCHES = (1, 4, 8)

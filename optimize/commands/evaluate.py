@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_zoo.errors import ModelZooError, UnknownModelError
-from model_zoo.store import Store, shipped_store
+from model_zoo.store_flag import store_to_read
 from optimize.errors import OptimizeError, libraries_for
 from server.backends import BACKENDS
 from server.backends.errors import BackendError
@@ -101,7 +100,7 @@ def _open(word: str, flags: argparse.Namespace, opened: ExitStack) -> "JudgedMod
     from optimize.judging.find_model import ModelOptions, open_model
 
     options = ModelOptions(
-        store=_store(flags.store),
+        store=store_to_read(flags.store),
         backend=None if flags.backend == "auto" else flags.backend,
         architecture=flags.arch,
         labels=lambda: _labels(flags),
@@ -133,16 +132,6 @@ def _read(flags: argparse.Namespace, labels: tuple[str, ...] | None) -> tuple["D
     options = DataOptions(train=flags.data, limit=flags.limit, look_alikes=False, missing_from_val="report")
     dataset, report = read_dataset(flags.data, classes=labels, options=options)
     return first_of_each_class(dataset, flags.limit) if flags.limit else dataset, report
-
-
-def _store(folder: Path | None) -> Store:
-    """``--store``, else ``QUICKEYE_STORE``, else the shipped bundles."""
-    named = folder or os.environ.get("QUICKEYE_STORE")
-    if not named:
-        return shipped_store()
-    if not Path(named).is_dir():
-        raise UnknownModelError(f"there is no folder {named}")
-    return Store(Path(named))
 
 
 def _write_report(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from model_zoo.errors import ModelZooError
 from model_zoo.store import Store
-from server.commands.store_flag import store_to_read
+from model_zoo.store_flag import store_to_read
 
 # name -> ("module:attribute", what it does). The module offers add_flags_NAME(parser) and NAME(flags, store) -> code.
 ACTIONS: dict[str, tuple[str, str]] = {

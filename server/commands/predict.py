@@ -12,11 +12,11 @@ from pathlib import Path
 from model_zoo.bundle import Bundle
 from model_zoo.errors import BundleError, PictureError, UnknownModelError
 from model_zoo.store import Store, parse_reference
+from model_zoo.store_flag import store_to_read
 from server.backends import BACKENDS
 from server.backends.errors import BackendError
 from server.class_activation import refuse_unexplained
 from server.commands.overlays import Overlays
-from server.commands.store_flag import store_to_read
 from server.config import Config
 from server.errors import InternalError, InvalidRequestError
 from server.in_process import InProcess

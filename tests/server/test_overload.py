@@ -103,6 +103,8 @@ def test_more_important_pictures_go_first(colour_store: Path, backend: GatedBack
             for images, priority in enumerate((5, 9, 5, 0), 1):
                 calls.append(asyncio.create_task(call(priority)))
                 await admitted(app, images)
+                if images == 1:  # the first must be under way before a more important one comes
+                    assert await asyncio.to_thread(backend.entered.acquire, timeout=20)
             backend.gate.set()
             await asyncio.gather(*calls)
 
