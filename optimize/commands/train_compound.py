@@ -66,12 +66,12 @@ def _ensemble(recipe: "Recipe", folder: Path) -> tuple[dict[str, Any], str]:
     found: dict[str, Any] = json.loads((folder / "ensemble.json").read_text(encoding="utf-8"))
     figures = result.figures["val"]
     lines = [
-        f"member {one.name}: top-1 on the validation pictures {one.top1:.4f}; {one.versus['verdict']}"
+        f"member {one.name}: top-1 on the validation pictures {100 * one.top1:.1f} %; {one.versus['verdict']}"
         for one in figures.members
     ]
     low, high = figures.ci95
     lines += [
-        f"the ensemble: {figures.top1:.4f}, 95 % interval {low:.4f} to {high:.4f}",
+        f"the ensemble: {100 * figures.top1:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}",
         f"report   {folder / 'report.html'}",
         f"bundle   {result.bundle}",
         f"serve    quickeye serve --store {folder / 'store'}",
@@ -87,9 +87,10 @@ def _folds(recipe: "Recipe", folder: Path) -> tuple[dict[str, Any], str]:
     found: dict[str, Any] = json.loads((folder / "cross_validation.json").read_text(encoding="utf-8"))
     (low, high), (pooled_low, pooled_high) = result.ci95, result.pooled_ci95
     lines = [
-        *(f"fold {number}: top-1 {value:.4f}" for number, value in enumerate(result.folds, 1)),
-        f"mean of the folds {result.mean:.4f}, 95 % interval {low:.4f} to {high:.4f}",
-        f"all {result.n:,} pictures together {result.pooled:.4f}, 95 % interval {pooled_low:.4f} to {pooled_high:.4f}",
+        *(f"fold {number}: top-1 {100 * value:.1f} %" for number, value in enumerate(result.folds, 1)),
+        f"mean of the folds {100 * result.mean:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}",
+        f"all {result.n:,} pictures together {100 * result.pooled:.1f} %, 95 % interval "
+        f"{100 * pooled_low:.1f} to {100 * pooled_high:.1f}",
         f"report   {folder / 'report.html'}",
     ]
     if result.bundle is not None:

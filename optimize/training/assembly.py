@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from optimize.data.dataset import Dataset
 from optimize.data.loader import Loader
 from optimize.data.order import class_weights
-from optimize.data.picture_store import MemoryStore, PictureStore, open_store, stored_shape
+from optimize.data.picture_store import PictureStore
 from optimize.data.read import Data
 from optimize.errors import RecipeError
 from optimize.training.augmentations.pipeline import Pipeline
 from optimize.training.batches import BatchMaker
 from optimize.training.ema import Ema
+from optimize.training.incoming import Incoming, size_at
 from optimize.training.network.build import build_network
 from optimize.training.network.feature_taps import FeatureTaps
 from optimize.training.network.network import Network
@@ -29,17 +29,12 @@ from optimize.training.recipe import Recipe
 from optimize.training.sam import Sam
 from optimize.training.schedules import Schedule
 from optimize.training.step import TermContext
-from optimize.training.target_rows import TargetRows
 from optimize.training.teacher.read import read_teacher
 from optimize.training.teacher.teacher import Teacher
 from optimize.training.teaching import Teach, asked, remembered
-from optimize.training.transfer.cached_features import HeadOnFeatures, cached_features
+from optimize.training.transfer.cached_features import HeadOnFeatures
 from optimize.training.transfer.parameter_groups import parameter_groups
 from optimize.training.transfer.plan import Plan
-
-# Pictures larger than training needs leave random crops something to choose from.
-MARGIN = 1.15
-_AT_ONCE = 64
 
 Say = Callable[[str], None]
 
@@ -118,15 +113,6 @@ def assembled(recipe: Recipe, data: Data, folder: Path, say: Say) -> Iterator[As
         yield _Builder(recipe, data, folder, say, stack).build()
 
 
-def size_at(recipe: Recipe, network: Network, progress: float) -> tuple[int, int]:
-    """Height and width of training pictures: the model's input, or a progressive size in its ratio, if smaller."""
-    spec, side = network.spec, recipe.train.side_at(progress)
-    if side is None:
-        return spec.height, spec.width
-    scale = min(side / min(spec.height, spec.width), 1.0)
-    return round(spec.height * scale), round(spec.width * scale)
-
-
 class _Builder:
     """One build; the parts that several others need are attributes."""
 
@@ -137,18 +123,20 @@ class _Builder:
         self.plan: Plan = recipe.transfer.choice
         self.pipeline = Pipeline([one.choice for one in recipe.augment], [one.choice for one in recipe.mix])
         self.normalise = Normalise(self.network.spec, self.device, channels_last=recipe.train.channels_last)
-        self.is_plain = self.pipeline.is_plain and not recipe.train.sizes
+        self.incoming = Incoming(recipe, data, self.network, self.device, self.pipeline, self.normalise, closing=stack)
 
     def build(self) -> Assembly:
         recipe, options = self.recipe, self.recipe.train
         ema = Ema(self.network.module, options.ema) if options.ema else None
         teacher = self._teacher()
         objective = self._objective(teacher)
-        store = self._opened(self.data.train)
+        store = self.incoming.opened(self.data.train)
         caches = self._caches_features(objective)
         teach = self._teach(teacher, objective, store)
         taps = self._taps(objective)
-        loader = self._loader(self._featured(store) if caches else store)
+        if caches:
+            self.say("what enters the head is computed once for each picture")
+        loader = self.incoming.loader(self.incoming.featured(store) if caches else store)
         optimiser = self._optimiser(objective)
         return Assembly(
             recipe=recipe,
@@ -164,14 +152,14 @@ class _Builder:
             ema=ema,
             sam=Sam(self.network.module, options.sam) if options.sam else None,
             loader=loader,
-            maker=self._maker(self.pipeline, features=caches),
-            target_loader=self._target_loader(objective),
-            target_maker=self._maker(Pipeline(self.pipeline.augments)),
+            maker=self.incoming.maker(self.pipeline, features=caches),
+            target_loader=self.incoming.target_loader() if objective.wants_target_domain else None,
+            target_maker=self.incoming.maker(Pipeline(self.pipeline.augments)),
             teach=teach,
             taps=taps,
             trained=[parameter for group in optimiser.param_groups for parameter in group["params"]],
             steps=min(len(loader), options.max_steps or len(loader)),
-            is_plain=self.is_plain,
+            is_plain=self.incoming.is_plain,
         )
 
     def _network(self) -> Network:
@@ -192,7 +180,7 @@ class _Builder:
         options = self.recipe.teacher
         if teacher is None or options is None or not objective.wants_teacher:
             return None
-        if not (self.is_plain and options.cache) or objective.teacher_features:
+        if not (self.incoming.is_plain and options.cache) or objective.teacher_features:
             return asked(teacher, objective.teacher_features)
         size = size_at(self.recipe, self.network, 0.0)
         return remembered(
@@ -233,74 +221,16 @@ class _Builder:
         columns = [class_weights(train.labels[:, number], len(task.classes)) for number, task in enumerate(train.tasks)]
         return torch.from_numpy(np.concatenate(columns)).float().to(self.device)
 
-    def _opened(self, dataset: Dataset) -> PictureStore:
-        spec, options = self.network.spec, self.recipe.data
-        largest = max(min(size_at(self.recipe, self.network, share)) for share in self._shares())
-        margin = MARGIN if spec.resize.mode == "shorter_side" else 1.0
-        shape = spec if self.pipeline.is_plain else stored_shape(spec, largest, margin)
-        store = open_store(
-            dataset,
-            shape,
-            memory_mb=options.memory_mb,
-            workers=options.workers,
-            device=self.device,
-        )
-        self.stack.callback(store.close)
-        return store
-
-    def _shares(self) -> list[float]:
-        return [0.0, *(share for share, _ in self.recipe.train.sizes)]
-
     def _caches_features(self, objective: Objective) -> bool:
         if not self.plan.caches_features:
             return False
         seen = objective.student_features or objective.wants_target_domain or self.recipe.teacher is not None
-        if not self.is_plain or seen:
+        if not self.incoming.is_plain or seen:
             raise RecipeError(
                 "transfer.cached: features are computed once, so nothing random may happen to the pictures, and no "
                 "teacher, other domain or feature map may be looked at: set transfer.cached = false"
             )
         return True
-
-    def _featured(self, store: PictureStore) -> MemoryStore:
-        def batches() -> Iterator[Tensor]:
-            for start in range(0, len(store), _AT_ONCE):
-                pictures = store.batch(np.arange(start, min(start + _AT_ONCE, len(store))))
-                yield self.normalise.of_bytes(pictures.to(self.device))
-
-        self.say("what enters the head is computed once for each picture")
-        return MemoryStore(cached_features(self.network.module, batches()))
-
-    def _loader(self, store: PictureStore) -> Loader:
-        options = self.recipe.data
-        return Loader(
-            store,
-            self.data.train.labels,
-            batch_size=self.recipe.train.batch_size,
-            seed=self.recipe.seed,
-            sample=options.sample,
-            repeats=options.repeats,
-            drop_last=self.recipe.train.drop_last,
-            prefetch=options.prefetch,
-        )
-
-    def _target_loader(self, objective: Objective) -> Loader | None:
-        if not objective.wants_target_domain or self.data.target is None:
-            return None
-        target = self.data.target
-        return Loader(
-            self._opened(target), target.labels, batch_size=self.recipe.train.batch_size, seed=self.recipe.seed + 1
-        )
-
-    def _maker(self, pipeline: Pipeline, *, features: bool = False) -> BatchMaker:
-        return BatchMaker(
-            seed=self.recipe.seed,
-            device=self.device,
-            pipeline=pipeline,
-            normalise=self.normalise,
-            rows=TargetRows(self.network.tasks, self.device),
-            features=features,
-        )
 
     def _taps(self, objective: Objective) -> FeatureTaps | None:
         if not objective.student_features:

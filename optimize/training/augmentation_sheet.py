@@ -53,8 +53,8 @@ def write_sheet_of(recipe: "Recipe", path: Path, *, rows: int = 6) -> str:
     """
     from optimize.data.picture_store import open_store, stored_shape
     from optimize.data.read import read_data
-    from optimize.training.assembly import MARGIN, size_at
     from optimize.training.augmentations.pipeline import Pipeline
+    from optimize.training.incoming import MARGIN, size_at
     from optimize.training.network.build import build_network
 
     train = read_data(recipe.data, recipe.seed).train

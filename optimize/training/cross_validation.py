@@ -99,7 +99,7 @@ def cross_validate(recipe: "Recipe", folder: Path, tools: "Tools") -> CrossValid
     for number, fold in enumerate(folds_of(data, options.folds, recipe.seed), 1):
         run = folder / "folds" / str(number)
         finished = tools.train(own, run, data=fold)
-        tools.say(f"fold {number} of {options.folds}: val_top1 {finished.val_top1:.4f}")
+        tools.say(f"fold {number} of {options.folds}: top-1 {100 * finished.val_top1:.1f} %")
         answers.append(Predictions.load(RunFolder(run).predictions("val")))
     pooled = together(answers)
     pooled.save(RunFolder(folder).predictions(POOLED))

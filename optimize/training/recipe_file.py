@@ -1,5 +1,6 @@
 """Recipe files: found by path or by the name of a shipped one, changed by ``--set``, written complete."""
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,11 @@ from optimize.training.recipe import Recipe
 SHIPPED = Path(__file__).parents[1] / "recipes"
 
 Content = dict[str, Any]
+
+# One key of a dotted path: in quotes, or up to the next dot.
+_KEY = re.compile(r'"([^"]+)"|([^."]+)')
+_PATH = re.compile(rf"(?:{_KEY.pattern})(?:\.(?:{_KEY.pattern}))*")
+_SPACE = ["search", "space"]
 
 
 def shipped_recipes() -> tuple[str, ...]:
@@ -42,6 +48,7 @@ def with_setting(content: Content, assignment: str) -> Content:
     Args:
         assignment: ``optimiser.lr=0.01``; the value as TOML has it, or plain text. In a list of techniques the
             path names the entry by its place or its name: ``augment.0.degrees=10``, ``augment.rotate.degrees=10``.
+            A key with dots wants quotes, but for the fields of a search: ``search.space.optimiser.lr=[0.01, 0.1]``.
     Raises:
         RecipeError: no ``=``, or a path that leads nowhere.
     """
@@ -53,7 +60,7 @@ def with_setting(content: Content, assignment: str) -> Content:
 
 def with_value(content: Content, path: str, value: object) -> Content:
     """As ``with_setting``, the value ready."""
-    result = _placed(content, path.split("."), value, path)
+    result = _placed(content, _keys(path), value, path)
     return result if isinstance(result, dict) else content
 
 
@@ -68,6 +75,16 @@ def without_paths(content: Mapping[str, Any]) -> Content:
     """A recipe's tables without where its pictures lie on this machine."""
     places = ("train", "val", "test", "target")
     return {**content, "data": {key: value for key, value in content["data"].items() if key not in places}}
+
+
+def _keys(path: str) -> list[str]:
+    """The keys of a dotted path; every key of a search's space is a dotted path itself."""
+    if not _PATH.fullmatch(path):
+        raise RecipeError(f"--set {path}: write the field as keys with a dot between, such as optimiser.lr")
+    keys = [quoted or plain for quoted, plain in _KEY.findall(path)]
+    if keys[:2] == _SPACE and '"' not in path:
+        return [*_SPACE, ".".join(keys[2:])] if keys[2:] else keys
+    return keys
 
 
 def _placed(holder: object, keys: Sequence[str], value: object, path: str) -> Content | list[object]:

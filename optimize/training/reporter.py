@@ -119,11 +119,11 @@ def reporter_for(stream: TextIO) -> Reporter:
 
 
 def epoch_line(row: EpochRow, epochs: int, seconds: float, left_s: float) -> str:
-    """``epoch 3/20  loss 0.412  top-1 0.861  validation: loss 0.390  top-1 0.872  41 s, 12 min left``."""
-    parts = [f"epoch {row.epoch}/{epochs}", f"loss {row.train_loss:.4f}", f"top-1 {row.train_top1:.4f}"]
+    """``epoch 3/20  loss 0.4120  top-1 86.1 %  validation:  loss 0.3902  top-1 87.2 %  41 s, 12 min left``."""
+    parts = [f"epoch {row.epoch}/{epochs}", f"loss {row.train_loss:.4f}", f"top-1 {100 * row.train_top1:.1f} %"]
     if row.val_loss is not None and row.val_top1 is not None:
-        parts += ["validation:", f"loss {row.val_loss:.4f}", f"top-1 {row.val_top1:.4f}"]
-    parts += [f"{name} {value:.4f}" for name, value in row.other_top1.items()]
+        parts += ["validation:", f"loss {row.val_loss:.4f}", f"top-1 {100 * row.val_top1:.1f} %"]
+    parts += [f"{name} {100 * value:.1f} %" for name, value in row.other_top1.items()]
     left = f", {duration(left_s)} left" if row.epoch < epochs else ""
     return "  ".join([*parts, f"{duration(seconds)}{left}"])
 

@@ -69,4 +69,4 @@ def _row(split: str, predictions: Predictions) -> str:
     share = top_k_hits(predictions.logits, predictions.labels)
     low, high = share.ci95
     named = {"val": "validation"}.get(split, split)
-    return f"| {named} | {len(predictions):,} | {share.value:.4f} | {low:.4f} to {high:.4f} |"
+    return f"| {named} | {len(predictions):,} | {100 * share.value:.1f} % | {100 * low:.1f} to {100 * high:.1f} % |"

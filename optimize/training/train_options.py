@@ -9,7 +9,7 @@ from optimize.choice import Choice
 Share = Annotated[float, Field(ge=0, lt=1)]
 Side = Annotated[int, Field(ge=8, le=4096)]
 # A recipe holds lists.
-Step = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], Side], Field(strict=False)]
+Step = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], Side], Field(strict=False)]
 
 
 class TrainOptions(Choice):

@@ -123,12 +123,22 @@ def test_setting_a_field() -> None:
 
     assert with_setting(content, "train.epochs=7")["train"] == {"epochs": 7}
     assert with_setting(content, "optimiser.lr=0.1")["optimiser"] == {"lr": 0.1}
+    searched = with_setting(with_setting(content, "search.sampler=tpe"), "search.space.optimiser.lr=[0.01, 0.1]")
+    assert searched["search"] == {"sampler": "tpe", "space": {"optimiser.lr": [0.01, 0.1]}}
+    narrowed = with_setting(searched, 'search.space."optimiser.lr"=[0.02, 0.1]')
+    assert narrowed["search"]["space"] == {"optimiser.lr": [0.02, 0.1]}
     assert with_setting(content, "name=shoes")["name"] == "shoes"
     assert with_setting(content, 'name="3"')["name"] == "3"
     assert with_setting(content, "train.sizes=[[0.5, 128]]")["train"]["sizes"] == [[0.5, 128]]
     assert with_setting(content, "augment.rotate.degrees=9.0")["augment"][1] == {"name": "rotate", "degrees": 9.0}
     assert with_setting(content, "augment.0.horizontal=1.0")["augment"][0] == {"name": "flip", "horizontal": 1.0}
     assert content == {"train": {"epochs": 3}, "augment": [{"name": "flip"}, {"name": "rotate", "degrees": 5.0}]}
+
+
+@pytest.mark.parametrize("path", (".", "optimiser..lr", "optimiser.", 'search.space."optimiser.lr'))
+def test_a_path_that_is_none(path: str) -> None:
+    with pytest.raises(RecipeError, match="keys with a dot between"):
+        with_setting({}, f"{path}=1")
 
 
 def test_a_technique_by_its_name_alone_may_be_given_settings() -> None:
