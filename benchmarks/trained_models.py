@@ -14,7 +14,6 @@ import json
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +31,7 @@ class Model:
 
     Attributes:
         recipe: a shipped one.
-        settings: of ``--set``; ``{seed}`` and ``{out}`` are filled in.
+        settings: of ``--set``, as they are.
         taught_by: the model whose run of the same seed is the teacher, or, ``by_all``, its runs of all seeds together.
         judged_on: "val" or "test".
     """
@@ -131,19 +130,14 @@ def runs(study: Study, only: str | None) -> Iterator[tuple[Model, int]]:
 
 
 def carry_out(study: Study, out: Path, only: str | None) -> None:
-    """Train what is not finished; the wall time of each run adds up over its attempts in ``wall.json``."""
+    """Train what is not finished."""
     for model, seed in runs(study, only):
         place = folder(out, study, model, seed)
         if _status(place) == "finished":
             continue
         words = command(study, model, seed, out)
         print(shlex.join(["quickeye", *words]), flush=True)
-        begun = time.monotonic()
         ended = subprocess.run([sys.executable, str(ROOT / "quickeye.py"), *words], check=False)
-        place.mkdir(parents=True, exist_ok=True)
-        wall = place / "wall.json"
-        before = json.loads(wall.read_text()) if wall.is_file() else []
-        wall.write_text(json.dumps([*before, round(time.monotonic() - begun, 1)]))
         if ended.returncode:
             raise SystemExit(f"error: {place.name} ended with exit code {ended.returncode}")
 

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import t as student
 
+from model_zoo.bundle import read_bundle
 from optimize.judging.agreement import wilson
 from optimize.judging.comparison import Comparison, compare
 from optimize.judging.predictions import Predictions
+from optimize.search.costs import macs, parameters
+from optimize.training.epoch_log import read_times
 from optimize.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -28,7 +31,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """One finished run; rates are fractions, ``macs`` of one picture."""
+    """One finished run; rates are fractions, ``macs`` of one picture.
+
+    Attributes:
+        training_s: of all epochs and their looks at the validation pictures, as in times.csv: a run that was killed
+            and continued has them all, once each. Reading the data, and judging and exporting in the end, are not in
+            it.
+    """
 
     model: str
     seed: int
@@ -41,7 +50,6 @@ class RunResult:
     macs: int
     bundle_bytes: int
     training_s: float
-    wall_s: float | None
 
 
 def read_run(model: "Model", seed: int, place: Path) -> RunResult:
@@ -49,10 +57,8 @@ def read_run(model: "Model", seed: int, place: Path) -> RunResult:
     run = RunFolder(place)
     predictions = Predictions.load(run.predictions(model.judged_on))
     right = int((predictions.logits.argmax(1) == predictions.labels).sum())
-    bundle = next(run.store.glob("*/*/manifest.json")).parent
-    parameters, macs = size_of(bundle)
-    times = [line.split(",") for line in run.times.read_text().splitlines()[1:]]
-    wall = place / "wall.json"
+    bundle = read_bundle(next(run.store.glob("*/*/manifest.json")).parent)
+    times = read_times(run)
     return RunResult(
         model=model.name,
         seed=seed,
@@ -61,27 +67,11 @@ def read_run(model: "Model", seed: int, place: Path) -> RunResult:
         top1=right / len(predictions),
         ci95=wilson(right, len(predictions)),
         epochs=len(times),
-        parameters=parameters,
-        macs=macs,
-        bundle_bytes=(bundle / "model.onnx").stat().st_size,
-        training_s=round(sum(float(row[1]) + float(row[2]) for row in times), 1),
-        wall_s=sum(json.loads(wall.read_text())) if wall.is_file() else None,
+        parameters=parameters(bundle),
+        macs=macs(bundle),
+        bundle_bytes=(bundle.folder / "model.onnx").stat().st_size,
+        training_s=round(sum(one.train_s + one.val_s for one in times), 1),
     )
-
-
-def size_of(bundle: Path) -> tuple[int, int]:
-    """Parameters, and multiply-adds of one picture, of a bundle's float network."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from model_zoo.bundle import read_bundle
-    from model_zoo.weights import restore
-
-    read = read_bundle(bundle)
-    module, spec = restore(read), read.spec.input
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(torch.zeros(1, spec.channels, spec.height, spec.width))
-    return sum(one.numel() for one in module.parameters()), counter.get_total_flops() // 2
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None]:
@@ -95,7 +85,7 @@ def spread(values: Sequence[float]) -> tuple[float, float | None]:
 def write_results(
     study: "Study", done: Sequence[tuple["Model", int, Path]], where: Mapping[str, object], folder: Path
 ) -> str:
-    """Write ``NAME.json`` and ``NAME.md``; returns the table."""
+    """Write ``NAME.json`` and ``NAME.table.md``; returns the table."""
     results = [read_run(model, seed, place) for model, seed, place in done]
     places = {(model.name, seed): (model, place) for model, seed, place in done}
     pairs = [
@@ -126,7 +116,8 @@ def _table(study: "Study", results: Sequence[RunResult]) -> list[str]:
     for one in results:
         by_model[one.model].append(one)
     lines = [
-        "| model | parameters | MACs | top-1 by seed, % | mean ± 95 % over seeds | pictures | epochs | minutes a run |",
+        "| model | parameters | MACs | top-1 by seed, % | mean ± 95 % over seeds | pictures | epochs "
+        "| minutes of training |",
         "|---|---|---|---|---|---|---|---|",
     ]
     return [*lines, *(_row(model, by_model[model.name]) for model in study.models if model.name in by_model)]
@@ -135,7 +126,7 @@ def _table(study: "Study", results: Sequence[RunResult]) -> list[str]:
 def _row(model: "Model", rows: Sequence[RunResult]) -> str:
     middle, half = spread([100 * row.top1 for row in rows])
     first = rows[0]
-    minutes = [(row.wall_s or row.training_s) / 60 for row in rows]
+    minutes = [row.training_s / 60 for row in rows]
     cells: list[Any] = [
         model.title,
         f"{first.parameters:,}",

@@ -1,6 +1,7 @@
 """The flags of ``quickeye train``: each fills a field of the recipe, ``--set`` any field."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def content_of(flags: argparse.Namespace) -> Content:
     Raises:
         RecipeError: nothing to train on, no such recipe, or a ``--set`` that leads nowhere.
     """
-    from optimize.training.recipe_file import read_content, with_setting, with_value
+    from optimize.training.recipe_file import read_content, with_value
 
     content = read_content(flags.recipe) if flags.recipe else _defaults(flags)
     for flag, field in FIELDS.items():
@@ -110,11 +111,26 @@ def content_of(flags: argparse.Namespace) -> Content:
             content = with_value(_started(content, field), field, value)
     if flags.pretrained is not None:
         content = _with_weights(content, "pretrained" if flags.pretrained else None)
+    model = _with_settings(content, flags.settings).get("model")
+    if not flags.recipe and isinstance(model, dict) and not model.get("weights"):
+        content = _from_nothing(content)
     for field, value in SMOKE.items() if flags.smoke else ():
         content = with_value(content, field, value)
-    for assignment in flags.settings:
+    return _named(_with_settings(content, flags.settings))
+
+
+def _with_settings(content: Content, settings: Sequence[str]) -> Content:
+    from optimize.training.recipe_file import with_setting
+
+    for assignment in settings:
         content = with_setting(content, assignment)
-    return _named(content)
+    return content
+
+
+def _from_nothing(content: Content) -> Content:
+    """The default for published weights has the first layers learn slower; drawn ones have all to learn."""
+    transfer = {key: value for key, value in content.get("transfer", {}).items() if key != "layer_decay"}
+    return {**content, "transfer": transfer} if transfer else content
 
 
 def _defaults(flags: argparse.Namespace) -> Content:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from optimize.data.checks import counts, warnings_about
 from optimize.data.gather import Gathered
-from optimize.data.leaks import Leaks, find_conflicts, find_duplicates, find_likely_conflicts
+from optimize.data.leaks import Leaks, find_conflicts, find_duplicates, find_judges_twice, find_likely_conflicts
 from optimize.data.report import DataReport
 from optimize.data.screening import Screening
 
@@ -29,7 +29,7 @@ def describe(
         sets: as they are used, training first.
         leaks: by split.
         dropped: training pictures left out for them.
-        likely: look for one picture encoded twice under two labels.
+        likely: look for one picture encoded twice, under two labels or in validation and test.
     """
     leaks = leaks or {}
     labelled = {split: one for split, one in sets.items() if split != "target"}
@@ -44,6 +44,7 @@ def describe(
         likely_conflicts=find_likely_conflicts(sets["train"]) if likely else (),
         leaks=tuple(leak for one in leaks.values() for leak in one.leaks),
         dropped=dropped,
+        judge_twice=find_judges_twice(sets["val"], sets["test"], likely=likely) if {"val", "test"} <= set(sets) else (),
         colourless={split: int(one.colourless.sum()) for split, one in sets.items()},
     )
     about = warnings_about({split: one.dataset for split, one in labelled.items()})

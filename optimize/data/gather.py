@@ -14,6 +14,7 @@ from optimize.data.layouts import Parts, list_path
 from optimize.data.listing import Listing, found_tasks, require_showable, settle
 from optimize.data.options import DataOptions
 from optimize.data.screening import Screening, joined, screen
+from optimize.data.told_apart import told_apart
 from optimize.errors import DataError
 
 Progress = Callable[[str, int, int], None]  # what is being read, pictures done, pictures in all
@@ -37,11 +38,10 @@ def gather(options: DataOptions, folder: Path, progress: Progress | None = None)
     tasks = tasks_for(listings["train"], options.classes)
     sets = {}
     for split, some in listings.items():
-        screened = [_screen(settle(one, tasks), split, options, progress) for one in some]
-        sets[split] = joined(screened, split)
+        sets[split] = _screened([settle(one, tasks) for one in some], split, options, progress)
     if options.target is not None:
         target = _unlabelled(list_target(folder / options.target, options), tasks)
-        sets["target"] = joined([_screen(target, "target", options, progress)], "target")
+        sets["target"] = _screened([target], "target", options, progress)
     asides = tuple(one.aside for some in listings.values() for one in some if one.aside)
     return Gathered(sets, asides)
 
@@ -73,14 +73,14 @@ def first_per_class(labels: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
 
 def _list_all(options: DataOptions, folder: Path) -> dict[str, list[Listing]]:
     trained = [(path, list_path(folder / path, options)) for path in options.train_paths]
-    listings = {"train": [_pick(parts, "train", path) for path, parts in trained]}
+    listings = {"train": told_apart([_pick(parts, "train", path) for path, parts in trained])}
     for split, path in (("val", options.val), ("test", options.test)):
         if path is not None:
             listings[split] = [_pick(list_path(folder / path, options, only=(split,)), split, path)]
         elif split == "val" or not options.hold_out:
             ready_made = [parts[split] for _, parts in trained if split in parts]
             if ready_made:
-                listings[split] = ready_made
+                listings[split] = told_apart(ready_made)
     return listings
 
 
@@ -105,8 +105,21 @@ def _unlabelled(listing: Listing, tasks: tuple[Task, ...]) -> Dataset:
     return Dataset(listing.name, listing.source, np.arange(n, dtype=np.int64), labels, tasks)
 
 
-def _screen(dataset: Dataset, split: str, options: DataOptions, progress: Progress | None) -> Screening:
-    if options.limit and len(dataset):
-        dataset = dataset.subset(first_per_class(dataset.first_labels, options.limit))
+def _screened(datasets: Sequence[Dataset], split: str, options: DataOptions, progress: Progress | None) -> Screening:
     report = None if progress is None else lambda done, total: progress(split, done, total)
-    return screen(dataset, workers=options.workers, unreadable=options.unreadable, progress=report)
+    some = limited(datasets, options.limit) if options.limit else datasets
+    screenings = [screen(one, workers=options.workers, unreadable=options.unreadable, progress=report) for one in some]
+    return joined(screenings, split)
+
+
+def limited(datasets: Sequence[Dataset], limit: int) -> Sequence[Dataset]:
+    """The first ``limit`` pictures of each class of all of them together; sets of which none is left are left out."""
+    if not any(map(len, datasets)):
+        return datasets
+    kept = first_per_class(np.concatenate([one.first_labels for one in datasets]), limit)
+    starts = np.cumsum([0, *map(len, datasets)])
+    cut = [
+        one.subset(kept[(kept >= start) & (kept < start + len(one))] - start)
+        for one, start in zip(datasets, starts, strict=False)
+    ]
+    return [one for one in cut if len(one)]

@@ -1,4 +1,4 @@
-"""Training pictures that also judge: copies across the splits, and copies within the training set."""
+"""Pictures that are there twice: copies across the splits, and copies within the training set."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimize.data.look_alikes import look_alikes
-from optimize.data.report import Leak
+from optimize.data.report import JudgesTwice, Leak
 from optimize.data.screening import Screening
 
 CONFLICTS_UP_TO = 20_000
@@ -51,6 +51,12 @@ def find_leaks(train: Screening, split: str, judged: Screening, *, likely: bool)
         for place in places
     )
     return Leaks(leaks, np.array(places, np.int64), found is None)
+
+
+def find_judges_twice(val: Screening, test: Screening, *, likely: bool) -> tuple[JudgesTwice, ...]:
+    """Every validation picture that ``test`` holds too; ``likely`` as for ``find_leaks``."""
+    found = find_leaks(val, "test", test, likely=likely)
+    return tuple(JudgesTwice(one.picture, one.train_picture, one.same) for one in found.leaks)
 
 
 def find_likely_conflicts(train: Screening) -> tuple[tuple[str, ...], ...]:

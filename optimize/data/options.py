@@ -31,7 +31,8 @@ class DataOptions(Choice):
         leaks: what happens to training pictures that are, byte for byte, in validation or test too.
         look_alikes: also look for training pictures that are likely copies of evaluated ones, encoded anew.
         missing_from_val: what happens when a class has no picture to validate with.
-        limit: so many pictures of each class at most, the first in order; 0: all. For trying a recipe out.
+        limit: so many pictures of each class at most, the first in order, of all paths of ``train`` together; of
+            ``target``, whose classes nobody knows, so many in all; 0: all. For trying a recipe out.
         sample: ``balanced`` draws every class equally often.
         repeats: how often a picture comes in a row, augmented anew each time; the epoch keeps its length.
         class_weights: weigh the loss by how rare a class is.

@@ -1,7 +1,8 @@
 """In which order an epoch goes through the pictures: by seed and epoch alone, whatever the number of workers.
 
 ``shuffle`` takes every picture once. ``balanced`` draws every class equally often:
-rare pictures come again and again, of frequent ones each epoch takes others.
+rare pictures come again and again, of frequent ones each epoch takes others; those
+that the first task has no label for come as often as they are.
 ``repeats`` puts each drawn picture into a batch several times, to be augmented
 anew each time, and draws so many fewer: an epoch keeps its length, and as many
 epochs as there are repeats see every picture (Hoffer et al., "Augment your batch",
@@ -13,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from optimize.data.dataset import UNLABELLED
 from optimize.seeding import numpy_generator
 
 Indices = NDArray[np.int64]
@@ -38,16 +40,25 @@ def epoch_order(labels: Indices, seed: int, epoch: int, *, sample: Sample = "shu
 
 
 def _balanced(labels: Indices, drawn: int, seed: int, epoch: int) -> Indices:
-    classes = np.unique(labels)
-    quotas = np.full(len(classes), drawn // len(classes))
-    quotas[(epoch + np.arange(drawn % len(classes))) % len(classes)] += 1
     parts = []
-    for label, quota in zip(classes, quotas, strict=True):
+    for label, quota in _quotas(labels, drawn, epoch):
         members = np.flatnonzero(labels == label)
-        draw = numpy_generator(seed, "balanced", epoch, int(label))
-        rounds = [draw.permutation(members) for _ in range(-(-int(quota) // len(members)))]
+        draw = numpy_generator(seed, "balanced", epoch, label)
+        rounds = [draw.permutation(members) for _ in range(-(-quota // len(members)))]
         parts += [np.concatenate(rounds)[:quota]] if rounds else []
     return numpy_generator(seed, "order", epoch).permutation(np.concatenate(parts))
+
+
+def _quotas(labels: Indices, drawn: int, epoch: int) -> list[tuple[int, int]]:
+    """Labels that are there, and how many pictures are drawn of each."""
+    unlabelled = int((labels < 0).sum())
+    classes = np.unique(labels[labels >= 0])
+    if not len(classes):
+        return [(UNLABELLED, drawn)]
+    theirs = round(drawn * unlabelled / len(labels))
+    quotas = np.full(len(classes), (drawn - theirs) // len(classes))
+    quotas[(epoch + np.arange((drawn - theirs) % len(classes))) % len(classes)] += 1
+    return [*([(UNLABELLED, theirs)] if unlabelled else []), *zip(classes.tolist(), quotas.tolist(), strict=True)]
 
 
 def class_weights(labels: Indices, n_classes: int) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model_zoo.placement import Axis, place
 from model_zoo.spec import InputSpec, Resize, ResizeFilter
 from optimize.data.array_pictures import ArrayPictures
 from optimize.data.dataset import Dataset
@@ -117,7 +118,7 @@ def open_store(
     spec_for = shape.spec_for if isinstance(shape, StoredShape) else _always(shape)
     if len(dataset) * math.prod(size) > memory_mb * 10**6:
         return StreamedStore(dataset, spec_for, size, workers)
-    pixels = _as_they_are(dataset, size)
+    pixels = _as_they_are(dataset, size, spec_for)
     if pixels is None:
         pixels = torch.empty((len(dataset), *size), dtype=torch.uint8)
         with ThreadPoolExecutor(thread_count(workers)) as pool:
@@ -199,10 +200,17 @@ def decode_into(
             one.cancel()
 
 
-def _as_they_are(dataset: Dataset, size: tuple[int, int, int]) -> Tensor | None:
-    """Pixels of an array that has this very size need no fitting, one by one."""
+def _as_they_are(dataset: Dataset, size: tuple[int, int, int], spec_for: SpecFor) -> Tensor | None:
+    """Pixels of an array that has this very size need no fitting, one by one; None where they do.
+
+    Serving may enlarge a picture of the input's size and cut its centre out; then they do.
+    """
     source = dataset.source
     if not isinstance(source, ArrayPictures) or source.pixels.shape[1:] != (size[1], size[2], size[0]):
+        return None
+    _, height, width = size
+    placement = place(width, height, spec_for((width, height)))
+    if (placement.x, placement.y) != (Axis(width, width, 0, width), Axis(height, height, 0, height)):
         return None
     chosen = torch.from_numpy(source.pixels[dataset.positions])
     return chosen.permute(0, 3, 1, 2).contiguous()

@@ -27,6 +27,15 @@ class Leak:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgesTwice:
+    """A picture of validation that the test holds too; ``same`` as in ``Leak``."""
+
+    picture: str
+    val_picture: str
+    same: Literal["bytes", "likely"]
+
+
+@dataclass(frozen=True, slots=True)
 class DataReport:
     """Everything that reading and splitting found.
 
@@ -41,6 +50,7 @@ class DataReport:
         likely_conflicts: pairs of training pictures that likely are copies, and whose labels differ.
         leaks: see ``Leak``.
         dropped: training pictures left out because they leaked.
+        judge_twice: see ``JudgesTwice``; they stay where they are.
         colourless: split → pictures without any colour.
         warnings: sentences for a person: what of all that needs a look.
     """
@@ -55,6 +65,7 @@ class DataReport:
     likely_conflicts: tuple[tuple[str, ...], ...] = ()
     leaks: tuple[Leak, ...] = ()
     dropped: tuple[str, ...] = ()
+    judge_twice: tuple[JudgesTwice, ...] = ()
     colourless: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -90,6 +101,13 @@ class DataReport:
             told.append(
                 f"{len(leaks)} training pictures are in {split} too ({likely} of them likely copies) and {done}: "
                 f"{leaks[0].train_picture} = {leaks[0].picture}"
+            )
+        if self.judge_twice:
+            one = self.judge_twice[0]
+            likely = sum(one.same == "likely" for one in self.judge_twice)
+            told.append(
+                f"{len(self.judge_twice)} pictures of val are in test too ({likely} of them likely copies), so what is "
+                f"chosen by validation, as the temperature, was fitted to them: {one.val_picture} = {one.picture}"
             )
         return told
 

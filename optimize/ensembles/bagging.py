@@ -2,7 +2,8 @@
 
 Draws are within each class, so that no member lacks one. About 37 % of the pictures
 are out of a member's bag; averaged over the members that did not see a picture, their
-answers judge the ensemble without taking a picture from training.
+answers judge the ensemble without taking a picture from training. A picture that is
+stored twice is seen when either of its files is in the bag.
 
 Source: Breiman, "Bagging Predictors", 1996, and "Out-of-Bag Estimation", 1996.
 """
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from optimize.choice import Choice
+from optimize.data.splits import copy_groups
 from optimize.ensembles.composite import log_probabilities, mean_of
 from optimize.ensembles.variants import Count, Variants, values_of
 from optimize.ensembles.workshop import Made, Member, Workshop, derived
@@ -66,12 +68,13 @@ def draw_bag(labels: Indices, share: float, seed: int, index: int) -> Indices:
 
 
 def out_of_bag(workshop: Workshop, members: Sequence[Member], bags: Sequence[Indices]) -> Predictions | None:
-    """For each training picture that a member did not see, the mean answer of those; None where there is none."""
+    """For each training picture that a member saw no copy of, the mean answer of those; None where there is none."""
     train = workshop.data.train
+    groups = copy_groups(train)
     totals = np.zeros((len(train), len(train.classes)))
     asked = np.zeros(len(train))
     for member, bag in zip(members, bags, strict=True):
-        outside = np.setdiff1d(np.flatnonzero(train.first_labels >= 0), bag)
+        outside = np.flatnonzero((train.first_labels >= 0) & ~np.isin(groups, groups[bag]))
         if len(outside):
             answers = workshop.predict(member.network, train.subset(outside))
             totals[outside] += np.exp(log_probabilities(answers.logits))

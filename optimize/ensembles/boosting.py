@@ -1,6 +1,7 @@
 """Boosting: heads, one after the other, on the frozen features of one trunk; each looks to what those before got wrong.
 
-The features of every picture are computed once and kept. ``samme`` draws nothing new:
+The features of every picture are computed once and kept for as long as neither the pictures
+nor the trunk change. ``samme`` draws nothing new:
 every round is a logistic regression on reweighted pictures, and the heads vote.
 ``gradient`` fits each round, by least squares, what the probabilities still lack of the
 truth; rounds end where the validation loss is least, and as a sum of linear heads is a linear
@@ -9,13 +10,16 @@ head, the network comes out as large as it went in.
 Source: Zhu et al., "Multi-class AdaBoost" (SAMME), 2009; Friedman, "Greedy function approximation", 2001.
 """
 
+import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 
 from model_zoo.architectures.from_members import Votes, without_head
@@ -24,11 +28,14 @@ from optimize.data.dataset import Dataset
 from optimize.ensembles.boosted_heads import Labelled, gradient, samme
 from optimize.ensembles.composite import Parts, copied, made, parts_of, plain
 from optimize.ensembles.workshop import Made, Member, Workshop
-from optimize.errors import RecipeError
+from optimize.errors import RecipeError, RunError
 from optimize.training.durable import write_whole
 from optimize.training.network.evaluation_mode import evaluation_mode
 from optimize.training.network.head import head
 from optimize.training.network.network import Network
+from optimize.training.weights_digest import weights_digest
+
+Features = NDArray[np.float32]
 
 TRUNK = "trunk"
 
@@ -37,7 +44,7 @@ class Boosting(Choice):
     """Settings.
 
     Attributes:
-        source: a run or bundle that has the features; by default the recipe is trained for them.
+        source: a run or bundle that has the features, of the data's classes; by default the recipe is trained for them.
         algorithm: "samme" or "gradient".
         rounds: heads at most.
         learning_rate: how much of each round counts; by default 1 for samme, 0.1 for gradient.
@@ -95,16 +102,39 @@ class Boosting(Choice):
 
 
 def _features(workshop: Workshop, trunk: Member, split: str, dataset: Dataset) -> Labelled:
-    """What enters the trunk's head for each labelled picture; computed once, then read from ``features/``."""
+    """What enters the trunk's head for each labelled picture; computed once, then read from ``features/``.
+
+    Beside them lies of which pictures and which trunk they are; those of any other are computed again.
+    """
     known = np.flatnonzero(dataset.first_labels >= 0)
-    labels = dataset.first_labels[known]
-    path = workshop.folder / "features" / f"{split}.npy"
-    if not path.exists():
-        _save(path, _computed(workshop, trunk, dataset.subset(known)))
-    return Labelled(np.load(path, allow_pickle=False).astype(np.float64), labels)
+    path = workshop.folder / "features" / f"{split}.npz"
+    stamp = _stamp(workshop.data.report.fingerprint, trunk.network)
+    rows = _kept(path, stamp)
+    if rows is None:
+        rows = _computed(workshop, trunk, dataset.subset(known))
+        _save(path, stamp, rows)
+    return Labelled(rows.astype(np.float64), dataset.first_labels[known])
 
 
-def _computed(workshop: Workshop, trunk: Member, dataset: Dataset) -> "np.ndarray[Any, np.dtype[np.float32]]":
+def _stamp(fingerprint: str, network: Network) -> str:
+    """sha256, hexadecimal, of all that features depend on: the data, the trunk's input, kind and weights."""
+    weights = weights_digest(network.module.state_dict())
+    return hashlib.sha256(f"{fingerprint}\n{network.spec}\n{network.architecture}\n{weights}".encode()).hexdigest()
+
+
+def _kept(path: Path, stamp: str) -> Features | None:
+    """Features of that stamp; None where there are none, or others."""
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            rows: Features = file["features"]
+            return rows if str(file["stamp"]) == stamp else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise RunError(f"{path} can't be read: {error}; delete it, and it is made again") from error
+
+
+def _computed(workshop: Workshop, trunk: Member, dataset: Dataset) -> Features:
     try:
         body, _ = without_head(copied(trunk.network))
     except ValueError as error:
@@ -114,7 +144,7 @@ def _computed(workshop: Workshop, trunk: Member, dataset: Dataset) -> "np.ndarra
     return np.concatenate(rows)
 
 
-def _save(path: Path, features: "np.ndarray[Any, np.dtype[np.float32]]") -> None:
+def _save(path: Path, stamp: str, features: Features) -> None:
     file = io.BytesIO()
-    np.save(file, features)
+    np.savez(file, features=features, stamp=np.array(stamp))
     write_whole(path, file.getvalue())

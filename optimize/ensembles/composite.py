@@ -13,10 +13,8 @@ from torch import nn
 
 from model_zoo.architectures import from_members
 from model_zoo.spec import ArchitectureRef, InputSpec
-from optimize.choice import nearest
 from optimize.ensembles.workshop import Made, Member
 from optimize.errors import RecipeError
-from optimize.training.network.head import copy_rows, head
 from optimize.training.network.network import Network
 
 # As long as an argument in a manifest may be.
@@ -29,7 +27,7 @@ class Parts:
 
     Attributes:
         spec: of the member with the largest input.
-        modules: take the ensemble's normalised input, give logits in the order of ``classes``.
+        modules: take the ensemble's normalised input, give logits in the order of ``classes``, the data's.
         said: the argument ``members`` that builds them again.
     """
 
@@ -40,17 +38,17 @@ class Parts:
 
 
 def parts_of(members: Sequence[Member]) -> Parts:
-    """Bring members behind one input and into one order of classes.
+    """Bring members behind one input.
 
     Raises:
-        RecipeError: they know other classes, or some take grey pictures and some coloured ones.
+        RecipeError: some take grey pictures and some coloured ones.
     """
     networks = [member.network for member in members]
     spec = max((one.spec for one in networks), key=lambda one: one.height * one.width)
     classes = networks[0].tasks[0].classes
     modules, said = [], []
     for member in members:
-        network = _in_order(member, classes)
+        network = member.network
         if network.spec.colour != spec.colour:
             raise RecipeError(f"{member.name} takes {network.spec.colour} pictures, others {spec.colour} ones")
         own = _input_of(network.spec, spec)
@@ -111,24 +109,6 @@ def plain(network: Network, members: Sequence[Member], facts: dict[str, Any]) ->
 def copied(network: Network) -> nn.Module:
     """The network's module, to be changed freely."""
     return copy.deepcopy(network.module)
-
-
-def _in_order(member: Member, classes: tuple[str, ...]) -> Network:
-    """The member with its classes in this order."""
-    network = member.network
-    own = network.tasks[0].classes
-    if own == classes:
-        return network
-    if set(own) != set(classes) or len(set(own)) != len(own):
-        other = sorted(set(own) ^ set(classes))
-        raise RecipeError(
-            f"{member.name} knows other classes than the first member: {', '.join(other[:5])}"
-            f"{nearest(other[0], [*own, *classes]) if other else ''}"
-        )
-    module = copied(network)
-    rows = [own.index(name) for name in classes]
-    module.load_state_dict(copy_rows(module.state_dict(), head(module).keys, rows))
-    return Network(module=module, spec=network.spec, architecture=network.architecture, tasks=network.tasks)
 
 
 def _input_of(own: InputSpec, spec: InputSpec) -> dict[str, list[float]]:

@@ -2,7 +2,9 @@
 
 Members resume by themselves, and what is made of them is made again each time from
 the same numbers: so a run that was killed goes on with the first member that is not
-finished.
+finished. A kill while the bundle is written leaves the store as it was and an unfinished
+one beside it, ``.store-making``; a kill in the moment of the swap may leave no store and
+the old one as ``.store-before`` (``store_swap.py``). The same command clears both.
 """
 
 import shutil
@@ -24,13 +26,14 @@ from optimize.errors import RecipeError, TrainingError
 from optimize.judging.judged_model import BundleModel
 from optimize.judging.predictions import Predictions
 from optimize.judging.run_judgement import judge_run
-from optimize.judging.temperature import fit_temperature
 from optimize.report.write import write_report
+from optimize.store_swap import swap_store
 from optimize.training.compound_run import Tools, open_folder, write_data_report
 from optimize.training.export_run import accuracies
-from optimize.training.finish import LEAST_FOR_TEMPERATURE
+from optimize.training.finish import chosen_temperature
 from optimize.training.recipe_file import without_paths
 from optimize.training.run_folder import RunFolder
+from server.backends.errors import BackendError
 
 if TYPE_CHECKING:
     from optimize.training.recipe import Recipe
@@ -57,7 +60,7 @@ def train_ensemble(recipe: "Recipe", folder: Path, tools: Tools) -> EnsembleResu
     Raises:
         RecipeError: there is no ``[ensemble]``, or it does not fit the recipe or its sources.
         RunError: the folder holds something else, or the disk refused.
-        TrainingError: a member could not be trained, or the ensemble can't be exported.
+        TrainingError: a member could not be trained, or the ensemble can't be exported, or run by no engine here.
     """
     workshop = begin(recipe, folder, tools)
     if recipe.ensemble is None:
@@ -65,7 +68,7 @@ def train_ensemble(recipe: "Recipe", folder: Path, tools: Tools) -> EnsembleResu
     made = recipe.ensemble.choice().make(workshop)
     splits = {"val": workshop.data.val, **({"test": workshop.data.test} if workshop.data.test is not None else {})}
     answers = {split: workshop.predict(made.network, dataset) for split, dataset in splits.items()}
-    temperature = fit_temperature(answers["val"]) if len(answers["val"]) >= LEAST_FOR_TEMPERATURE else 1.0
+    temperature = chosen_temperature(answers["val"])
     for split, one in answers.items():
         one.save(RunFolder(folder).predictions(split))
     figures = {
@@ -80,7 +83,7 @@ def train_ensemble(recipe: "Recipe", folder: Path, tools: Tools) -> EnsembleResu
     made.set_temperature(temperature)
     write_figures(folder / "ensemble.json", recipe.ensemble.name, made, figures, temperature)
     bundle = export(workshop, made, answers, temperature)
-    _judge(workshop, bundle, answers, temperature, splits)
+    judge(workshop, bundle, answers, temperature, splits)
     return EnsembleResult(folder, bundle.folder, made, figures)
 
 
@@ -96,10 +99,11 @@ def begin(recipe: "Recipe", folder: Path, tools: Tools) -> Workshop:
 
 
 def export(workshop: Workshop, made: Made, answers: dict[str, Predictions], temperature: float) -> Bundle:
-    """Write the bundle to the run's store: whole, or as it was.
+    """Write the bundle to the run's store, in place of what was there when it is whole; see ``swap_store``.
 
     Raises:
-        TrainingError: the graph and torch disagree, or it can't be written.
+        TrainingError: the graph and torch disagree, or no bundle can be made.
+        RunError: the disk refused.
     """
     recipe, folder = workshop.recipe, RunFolder(workshop.folder)
     making = workshop.folder / ".store-making"
@@ -122,8 +126,7 @@ def export(workshop: Workshop, made: Made, answers: dict[str, Predictions], temp
             provenance=provenance,
             architecture=made.network.architecture,
         )
-        shutil.rmtree(folder.store, ignore_errors=True)
-        making.rename(folder.store)
+        swap_store(making, folder.store)
     except ModelZooError as error:
         raise TrainingError(f"the members are trained, and no bundle can be made of them: {error}") from error
     finally:
@@ -154,11 +157,22 @@ def _note(workshop: Workshop, made: Made, temperature: float) -> str:
     )
 
 
-def _judge(
+def judge(
     workshop: Workshop, bundle: Bundle, answers: dict[str, Predictions], temperature: float, splits: dict[str, Dataset]
 ) -> None:
+    """Write ``judgement.json`` and the report.
+
+    Args:
+        answers: by split, before the temperature.
+    Raises:
+        TrainingError: no engine of this machine runs the bundle.
+        RunError: the disk refused.
+    """
     folder = RunFolder(workshop.folder)
-    model = BundleModel(bundle)
+    try:
+        model = BundleModel(bundle)
+    except BackendError as error:
+        raise TrainingError(f"{bundle.folder}: no engine of this machine runs the bundle: {error}") from error
     try:
         judge_run(
             folder,

@@ -1,9 +1,11 @@
 """Stacking: a logistic regression that has learnt whom to believe, from answers to pictures that none had seen.
 
-The training set is cut into folds; each member trains once without each fold and answers
-that fold. On these out-of-fold answers (log-probabilities of all members, side by side)
-the regression is fitted; then each member trains once more on everything. The
-regression ends up inside the network as one linear layer.
+The training set is cut into folds, copies of a picture together; each member trains once
+without each fold and answers that fold. What a training chooses by (the best epoch, when to
+stop, the temperature) are the run's own validation pictures, not the fold. On these
+out-of-fold answers (log-probabilities of all members, side by side) the regression is fitted;
+then each member trains once more on everything. The regression ends up inside the network
+as one linear layer.
 
 Source: Wolpert, "Stacked Generalization", 1992; the probabilities as its input: Ting and Witten, 1999.
 """
@@ -17,7 +19,7 @@ from pydantic import Field
 
 from model_zoo.architectures.from_members import Stacked
 from optimize.choice import Choice
-from optimize.data.splits import content_groups, k_folds
+from optimize.data.splits import copy_groups, k_folds
 from optimize.ensembles.composite import log_probabilities, made, parts_of
 from optimize.ensembles.variants import Count, Variants, values_of
 from optimize.ensembles.workshop import Made, Workshop, derived
@@ -64,14 +66,13 @@ class Stacking(Choice):
     def _out_of_fold(self, workshop: Workshop, name: str, values: dict[str, Value]) -> Predictions:
         """A member's answers to the whole training set, each from the training that did not see that picture."""
         train = workshop.data.train
-        groups = content_groups([train.source.digest(int(place)) for place in train.positions])
-        folds = k_folds(train.first_labels, self.folds, workshop.recipe.seed, groups=groups)
+        folds = k_folds(train.first_labels, self.folds, workshop.recipe.seed, groups=copy_groups(train))
         parts, places = [], []
         for number, (inside, outside) in enumerate(folds, 1):
-            how = f"fold {number} of {self.folds}, seed {workshop.recipe.seed}"
-            own = derived(workshop.data, train.subset(inside), train.subset(outside, "val"), how)
+            how = f"without fold {number} of {self.folds}, seed {workshop.recipe.seed}"
+            own = derived(workshop.data, train.subset(inside), workshop.data.val, how)
             member = workshop.train(f"{name}-without-{number}", values, own)
-            parts.append(workshop.predict(member.network, own.val))
+            parts.append(workshop.predict(member.network, train.subset(outside)))
             places.append(outside[train.first_labels[outside] >= 0])
         found = in_order(parts, places)
         found.save(RunFolder(workshop.folder).predictions(f"out_of_fold-{name}"))

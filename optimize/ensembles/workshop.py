@@ -9,6 +9,7 @@ from typing import Any
 from optimize.data.checks import counts
 from optimize.data.dataset import Dataset
 from optimize.data.read import Data
+from optimize.ensembles.class_order import in_class_order
 from optimize.judging.predictions import Predictions
 from optimize.search.options import Value
 from optimize.search.space import configured, single
@@ -19,7 +20,10 @@ from optimize.training.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A trained network; ``name`` is what people call it, a folder below the run's ``members`` or a path."""
+    """A trained network, its classes in the order of the data's.
+
+    ``name`` is what people call it: a folder below the run's ``members``, or a path.
+    """
 
     name: str
     network: Network
@@ -68,8 +72,14 @@ class Workshop:
         return Member(name, self.tools.open(folder))
 
     def open(self, path: str) -> Member:
-        """A network that is there: of a run, a bundle or a store."""
-        return Member(path, self.tools.open(Path(path).expanduser()))
+        """A network that is there: of a run, a bundle or a store; its classes are brought into the data's order.
+
+        Raises:
+            RecipeError: it knows other classes than the data.
+            CheckpointError: there is no one network with float weights.
+        """
+        network = self.tools.open(Path(path).expanduser())
+        return Member(path, in_class_order(network, self.data.train.classes, path))
 
     def predict(self, network: Network, dataset: Dataset) -> Predictions:
         """What a network says of the labelled pictures."""

@@ -21,10 +21,15 @@ Unreadable = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Answers, and (picture, reason) of those that could not be decoded and are left out."""
+    """Answers, and (picture, reason) of those that could not be decoded and are left out.
+
+    Attributes:
+        places: where each answered picture stands in the data set.
+    """
 
     predictions: Predictions
     unreadable: tuple[Unreadable, ...]
+    places: tuple[int, ...]
 
 
 def ask(model: JudgedModel, dataset: Dataset, progress: Progress | None = None) -> Asked:
@@ -53,7 +58,7 @@ def ask(model: JudgedModel, dataset: Dataset, progress: Progress | None = None) 
         raise DataError(f"{dataset.name}: there is no labelled picture that can be decoded")
     identifiers = tuple(dataset.identifier(index) for index in kept)
     predictions = Predictions(np.concatenate(rows), dataset.first_labels[kept], dataset.classes, identifiers)
-    return Asked(predictions, tuple(unreadable))
+    return Asked(predictions, tuple(unreadable), tuple(kept))
 
 
 def first_of_each_class(dataset: Dataset, most: int) -> Dataset:

@@ -27,12 +27,9 @@ def draws(
     parts = [np.arange(n)] if groups is None else [np.flatnonzero(groups == one) for one in np.unique(groups)]
     for start in range(0, rounds, rows_at_once):
         rows = min(rows_at_once, rounds - start)
-        weights = np.zeros((rows, n))
-        for part in parts:
-            taken = part[generator.integers(0, len(part), (rows, len(part)))]
-            places = (taken + np.arange(rows)[:, None] * n).ravel()
-            weights += np.bincount(places, minlength=rows * n).reshape(rows, n)
-        yield weights
+        taken = np.concatenate([part[generator.integers(0, len(part), (rows, len(part)))] for part in parts], axis=1)
+        places = (taken + np.arange(rows)[:, None] * n).ravel()
+        yield np.bincount(places, minlength=rows * n).reshape(rows, n).astype(np.float64)
 
 
 def bootstrap(

@@ -3,10 +3,12 @@
 Only pictures that one gets right and the other wrong tell the two apart. McNemar's test
 (1947) asks whether these split evenly: exactly, by the binomial distribution, which errs
 on the side of caution, and by its mid-p version, which does not (Fagerland, Lydersen and
-Laake, 2013). The difference's interval is a bootstrap over pictures, both models' answers
-to a picture kept together.
+Laake, 2013). The difference's interval is Tango's score interval, which stays honest where
+the two hardly disagree; beside it is the bootstrap's over pictures, both models' answers to a
+picture kept together, which then is too narrow.
 """
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +20,7 @@ from optimize.errors import DataError
 from optimize.judging.agreement import Share
 from optimize.judging.bootstrap import ROUNDS, Weights, bootstrap, interval
 from optimize.judging.judgement import Figure, Interval
+from optimize.judging.paired_interval import tango
 from optimize.judging.predictions import Predictions
 from optimize.judging.probabilities import labelled
 from optimize.judging.resolution import FEWEST_FOR_EVIDENCE, pictures_to_settle, resolvable_paired
@@ -32,8 +35,11 @@ class Comparison:
 
     Attributes:
         only_this, only_other: pictures that one of the two alone gets right.
+        ci95: of ``difference``, Tango's score interval.
+        bootstrap95: percentiles 2.5 and 97.5 of ``difference`` over resampled pictures; knows no disagreement that
+            was not seen, so that it is (0, 0) where there was none.
         p_exact, p_mid: McNemar's, two-sided.
-        resolves: the smallest difference that so many pictures show at this rate of disagreement.
+        resolves: the smallest difference that so many pictures show, four times in five, at this rate of disagreement.
         to_settle: how many pictures would show ``difference``, None where it is 0.
     """
 
@@ -49,6 +55,7 @@ class Comparison:
     same_answer: float
     difference: float
     ci95: Interval
+    bootstrap95: Interval | None
     p_exact: float
     p_mid: float
     resolves: float
@@ -81,6 +88,8 @@ def compare(
 ) -> Comparison:
     """Judge two models by the pictures they share; classes are matched by name.
 
+    Args:
+        seed, rounds: of the bootstrap.
     Raises:
         DataError: not the same pictures, labels or classes.
     """
@@ -106,10 +115,11 @@ def compare(
         both_wrong=n - both - only_this - only_other,
         same_answer=float((answers[0] == answers[1]).mean()),
         difference=difference,
-        ci95=interval(drawn) or (-1.0, 1.0),
+        ci95=tango(only_this, only_other, n),
+        bootstrap95=interval(drawn),
         p_exact=exact,
         p_mid=mid,
-        resolves=resolvable_paired(max(disagreeing, 1 / n), n),
+        resolves=resolvable_paired(disagreeing, n),
         to_settle=pictures_to_settle(difference, disagreeing),
     )
 
@@ -143,17 +153,34 @@ def _in_order_of(this: Predictions, other: Predictions) -> Predictions:
     Raises:
         DataError: they are not the same.
     """
-    if set(this.classes) != set(other.classes):
-        only = sorted(set(this.classes) ^ set(other.classes))
-        raise DataError(f"the two models know other classes and can't be compared: {', '.join(only[:10])}")
+    columns = _columns(this.classes, other.classes)
     if other.identifiers != this.identifiers:
         raise DataError("the two models were not asked about the same pictures in the same order")
-    place = {name: index for index, name in enumerate(other.classes)}
-    columns = np.array([place[name] for name in this.classes])
     labels = np.argsort(columns)[other.labels]
     if not np.array_equal(labels, this.labels):
         raise DataError("the two sets of predictions do not agree on what the pictures show")
     return Predictions(other.logits[:, columns], labels, this.classes, other.identifiers)
+
+
+def _columns(classes: tuple[str, ...], others: tuple[str, ...]) -> NDArray[np.int64]:
+    """Where each of ``classes`` stands in ``others``.
+
+    Raises:
+        DataError: they are not the same, or stand in another order and some share a name.
+    """
+    if classes == others:  # two may share a name here: ImageNet has two cranes
+        return np.arange(len(classes))
+    if set(classes) != set(others):
+        only = sorted(set(classes) ^ set(others))
+        raise DataError(f"the two models know other classes and can't be compared: {', '.join(only[:10])}")
+    doubled = sorted(name for name, times in (Counter(classes) | Counter(others)).items() if times > 1)
+    if doubled:
+        raise DataError(
+            "the two models have their classes in another order, and which is which can't be told, as several have one "
+            f"name: {', '.join(doubled[:10])}; give them names of their own"
+        )
+    place = {name: index for index, name in enumerate(others)}
+    return np.array([place[name] for name in classes])
 
 
 def _figure(right: NDArray[np.bool_]) -> Figure:

@@ -1,7 +1,7 @@
 """One model, judged on one data set, in everything that was asked for; perhaps beside another."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from optimize.data.dataset import Dataset
@@ -20,7 +20,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What was found; what was not asked for is None or empty."""
+    """What was found; what was not asked for is None or empty. A mistake's ``index`` is its place in the data set."""
 
     dataset: str
     model: ModelFacts
@@ -85,10 +85,12 @@ def evaluate(
     found = robustness(model, dataset, seed=seed, progress=told("corruptions")) if corrupt else None
     bundles = [one for one in (model, other[0] if other else None) if isinstance(one, BundleModel)]
     quick = measure_latency(bundles, seconds=latency_seconds) if latency_seconds > 0 else ()
+    judgement = judge(asked.predictions, seed=seed, stratified=stratified)
+    mistakes = tuple(replace(one, index=asked.places[one.index]) for one in judgement.mistakes)
     return Evaluation(
         dataset=dataset.name,
         model=facts(model),
-        judgement=judge(asked.predictions, seed=seed, stratified=stratified),
+        judgement=replace(judgement, mistakes=mistakes),
         unreadable=asked.unreadable,
         comparison=comparison,
         robustness=found,

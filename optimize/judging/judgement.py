@@ -99,7 +99,12 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A picture with a wrong answer: its place in the predictions; ``loss`` is −ln of ``true_probability``."""
+    """A picture with a wrong answer; ``loss`` is −ln of ``true_probability``.
+
+    Attributes:
+        index: its place in the predictions; of an ``Evaluation``, in the data set.
+        identifier: for people; two data folders may hold pictures of one name.
+    """
 
     index: int
     identifier: str

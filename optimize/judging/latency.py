@@ -4,15 +4,20 @@ Models that are compared are measured in turns, A B B A …, so that a neighbour
 ``quickeye benchmark`` measures more: batches, thread plans, the whole path from encoded bytes.
 """
 
+import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import cycle
+from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
+from optimize.errors import DataError
 from optimize.judging.judged_model import BundleModel
+from optimize.training.durable import write_whole
 from server.backends.cpu_features import cpu_features
 
 ROUNDS = 6
@@ -31,6 +36,26 @@ class Latency:
     n: int
     p50_ms: float
     p90_ms: float
+
+    def save(self, path: Path) -> None:
+        """Write JSON, whole or not at all.
+
+        Raises:
+            RunError: the disk refused.
+        """
+        write_whole(path, f"{json.dumps(asdict(self), indent=1)}\n".encode())
+
+    @classmethod
+    def load(cls, path: Path) -> "Latency":
+        """Read what ``save`` wrote.
+
+        Raises:
+            DataError: not there, or something else.
+        """
+        try:
+            return TypeAdapter(cls).validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise DataError(f"{path}: no latency can be read from it: {error}") from error
 
 
 def measure_latency(

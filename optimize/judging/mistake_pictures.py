@@ -41,21 +41,16 @@ class MistakePicture:
 
 
 def mistake_pictures(model: JudgedModel, dataset: Dataset, mistakes: Sequence[Mistake]) -> tuple[MistakePicture, ...]:
-    """Read, ask for maps, and draw. A picture that can no longer be read is left out.
+    """Read, ask for maps, and draw. A picture that can no longer be read is left out, and the report says so.
 
     Args:
         model: the one that made the mistakes.
-        dataset: finds pictures by their identifiers.
+        dataset: finds pictures by the ``index`` of their mistakes.
     Raises:
+        DataError: another picture stands there.
         BackendError: the engine failed.
     """
-    wanted = {mistake.identifier for mistake in mistakes}
-    places = {name: index for index in range(len(dataset)) if (name := dataset.identifier(index)) in wanted}
-    return tuple(
-        MistakePicture(mistake, *one)
-        for mistake in mistakes
-        if mistake.identifier in places and (one := _shown(model, dataset, places[mistake.identifier]))
-    )
+    return tuple(MistakePicture(mistake, *one) for mistake in mistakes if (one := _shown(model, dataset, mistake)))
 
 
 def save_mistake_pictures(path: Path, split: str, pictures: Sequence[MistakePicture]) -> None:
@@ -95,12 +90,16 @@ def data_uri(pixels: Pixels) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(target.getvalue()).decode()}"
 
 
-def _shown(model: JudgedModel, dataset: Dataset, index: int) -> tuple[str, str | None] | None:
+def _shown(model: JudgedModel, dataset: Dataset, mistake: Mistake) -> tuple[str, str | None] | None:
+    index = mistake.index
+    # Names may be there twice, so the place decides; a picture of another name would be beside the wrong words.
+    if index >= len(dataset) or dataset.identifier(index) != mistake.identifier:
+        raise DataError(f"{mistake.identifier} is not picture {index} of {dataset.name}: these are not the ones judged")
     try:
         pixels = dataset.read(index)
         prepared = fit_from(dataset, index, lambda _: model.spec)
     except DataError:
-        return None  # it was there when it was judged; the report says how many are missing
+        return None  # it was there when it was judged
     maps = model.maps(prepared[None])
     if maps is None:
         return data_uri(pixels), None

@@ -1,5 +1,8 @@
 """What a model says of a set of pictures, beside what is true; all judging starts from here."""
 
+import io
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimize.errors import DataError
+from optimize.training.durable import write_whole
+
+# What NumPy, and zipfile below it, raise of a file that is cut, changed or something else.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +48,20 @@ class Predictions:
         return Predictions(self.logits[indices], self.labels[indices], self.classes, identifiers)
 
     def save(self, path: Path) -> None:
-        """Write an ``.npz`` of plain arrays."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            np.savez_compressed(
-                file,
-                logits=self.logits,
-                labels=self.labels,
-                classes=np.array(self.classes),
-                identifiers=np.array(self.identifiers),
-            )
+        """Write an ``.npz`` of plain arrays, whole or not at all.
+
+        Raises:
+            RunError: the disk refused.
+        """
+        file = io.BytesIO()
+        np.savez_compressed(
+            file,
+            logits=self.logits,
+            labels=self.labels,
+            classes=np.array(self.classes),
+            identifiers=np.array(self.identifiers),
+        )
+        write_whole(path, file.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> "Predictions":
@@ -60,12 +71,13 @@ class Predictions:
             DataError: it is not there, or not such a file.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # From memory: NumPy leaves a file of its own open where it is broken.
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
                 return cls(
                     arrays["logits"].astype(np.float32),
                     arrays["labels"].astype(np.int64),
                     tuple(map(str, arrays["classes"])),
                     tuple(map(str, arrays["identifiers"])),
                 )
-        except (OSError, ValueError, KeyError) as error:
+        except _UNREADABLE as error:
             raise DataError(f"{path}: no predictions can be read from it: {error}") from error

@@ -1,8 +1,8 @@
 """Temperature scaling (Guo, Pleiss, Sun and Weinberger, 2017): one number makes a network's probabilities honest.
 
 Networks are trained until they are surer than they are right. Dividing all logits by
-one temperature changes no order, so no answer, and brings the mean probability of the
-best class to the share that is right. It is fitted on pictures that were not trained
+one temperature changes no order, so no answer, and usually brings the mean probability of
+the best class near the share that is right. It is fitted on pictures that were not trained
 on, by the least mean negative log likelihood, which has one minimum in 1/T.
 """
 

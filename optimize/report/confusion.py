@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optimize.judging.judgement import Judgement
 
@@ -32,7 +33,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class ConfusionView:
-    """What the template draws: rows are classes that have pictures, columns those and all that were answered."""
+    """What the template draws: rows are classes that have pictures, columns those and all that were answered.
+
+    Of too many classes, see ``view``, a row's own class may have no column.
+    """
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
@@ -69,7 +73,7 @@ class ConfusionView:
 
 
 def view(judgement: Judgement) -> ConfusionView:
-    """Choose classes; of too many, those with most mistakes."""
+    """Choose classes; of too many, the rows with most mistakes and the columns that these were called most."""
     matrix = judgement.confusion_matrix()
     totals = matrix.sum(axis=1)
     rows, columns = np.flatnonzero(totals), np.flatnonzero(totals + matrix.sum(axis=0))
@@ -77,11 +81,12 @@ def view(judgement: Judgement) -> ConfusionView:
     if len(columns) < len(judgement.classes):
         left_out = f"{len(judgement.classes) - len(columns):,} classes neither occur nor were answered"
     if len(columns) > MOST:
-        wrong = matrix - np.diag(np.diag(matrix))
-        involved = wrong.sum(axis=0) + wrong.sum(axis=1)
-        left_out = f"of {len(columns)} classes the {WORST} with most mistakes are drawn"
-        columns = np.sort(np.argsort(-involved, kind="stable")[:WORST])
-        rows = np.intersect1d(rows, columns)
+        # Chosen apart: a class that takes many pictures for its own may have none.
+        rows = _most(totals - np.diag(matrix), rows)
+        called = matrix[rows].sum(axis=0)
+        left_out = f"of {len(columns):,} classes, the rows are the {len(rows)} with most mistakes"
+        columns = _most(called, np.flatnonzero(called))
+        left_out += f", the columns the {len(columns)} that their pictures were called most"
     part = matrix[np.ix_(rows, columns)]
     cells = tuple(
         Cell(
@@ -97,3 +102,8 @@ def view(judgement: Judgement) -> ConfusionView:
     return ConfusionView(
         tuple(names[one] for one in rows.tolist()), tuple(names[one] for one in columns.tolist()), cells, left_out
     )
+
+
+def _most(counts: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The ``WORST`` of ``classes`` with the highest counts, in their order."""
+    return np.sort(classes[np.argsort(-counts[classes], kind="stable")[:WORST]])

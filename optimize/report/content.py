@@ -60,6 +60,7 @@ class ReportContent:
     Attributes:
         kind: "run" or "evaluation": what is missing is told differently.
         judged: the set to speak of first, the others after it.
+        folded_temperature: that the logits of a run's bundle are divided by; None: by none, or it is not known.
         metrics: column → a value for each epoch, None where there is none.
         recipe: the TOML text that was run.
         facts: (name, value) pairs: seed, dates, versions, architecture.
@@ -71,6 +72,7 @@ class ReportContent:
     title: str
     judged: Sequence[Judged] = ()
     model: ModelFacts | None = None
+    folded_temperature: float | None = None
     latency: Sequence[Latency] = ()
     robustness: Robustness | None = None
     comparison: Comparison | None = None

@@ -14,6 +14,7 @@ from model_zoo.errors import ModelZooError
 from model_zoo.store import Store
 from optimize.errors import DataError, RunError
 from optimize.judging.judge import judge
+from optimize.judging.latency import Latency
 from optimize.judging.mistake_pictures import MistakePicture, load_mistake_pictures
 from optimize.judging.predictions import Predictions
 from optimize.judging.run_judgement import RunJudgement
@@ -60,7 +61,8 @@ def run_content(folder: RunFolder) -> ReportContent:
         title=_title(folder, recipe),
         judged=tuple(Judged(SPLIT_NAMES[name], one) for name, one in in_order),
         model=found.model,
-        latency=(found.latency,) if found.latency else (),
+        folded_temperature=found.folded_temperature,
+        latency=_known(lambda: (Latency.load(folder.latency),), (), notes, folder.latency),
         robustness=found.robustness,
         data=_data(folder, notes),
         metrics=_metrics(folder.metrics),

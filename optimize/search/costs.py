@@ -1,4 +1,9 @@
-"""What a trained network costs: the second objective of a search."""
+"""What a trained network costs: the second objective of a search.
+
+A latency is measured when its trial ends. Where several workers search on one machine, the
+others train meanwhile: it is the latency on a busy machine, and no two trials find it equally
+busy. Counts (parameters, macs) do not depend on that; nor does a search of one worker.
+"""
 
 import time
 from collections.abc import Callable

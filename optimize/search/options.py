@@ -1,6 +1,6 @@
 """What a recipe says of a search: ``[search]`` and ``[search.space]``."""
 
-import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -77,10 +77,10 @@ class Span(Choice):
         if self.points is not None:
             return self._spread(low, high, self.points)
         step = self.step if self.step is not None else (1 if self.is_integer else None)
-        if step is None or (self.log and self.step is None and not self.is_integer):
+        if step is None:
             return []
-        values = [low + index * step for index in range(math.floor((high - low) / step + 1e-9) + 1)]
-        return [round(value) if self.is_integer else float(value) for value in values]
+        values = [stepped(low, step, index) for index in range(steps_within(low, high, step) + 1)]
+        return [round(value) if self.is_integer else value for value in values]
 
     def ends(self) -> tuple[float, float]:
         """``low`` and ``high`` of a range."""
@@ -97,6 +97,16 @@ class Span(Choice):
         if self.is_integer:
             return list(dict.fromkeys(round(value) for value in values))
         return [*map(float, values[:-1]), float(high)]
+
+
+def steps_within(low: float, high: float, step: float) -> int:
+    """How often ``step`` fits between the ends, as these numbers are written: 0.3 fits three times below 0.9."""
+    return int((Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step)))
+
+
+def stepped(low: float, step: float, index: int) -> float:
+    """``low + index * step`` in decimals, as a person counts: 0.9 after three times 0.3, not 0.8999999999999999."""
+    return float(Decimal(str(low)) + index * Decimal(str(step)))
 
 
 def _as_table(said: object) -> object:
@@ -124,7 +134,8 @@ class SearchOptions(Choice):
         sampler: an entry of ``SAMPLERS``, or a table of its name and settings.
         pruner: an entry of ``PRUNERS``, likewise; by default "median", and "none" with a second objective.
         objective: "val_top1" is made large, "val_loss" small.
-        second: made small beside it; the result is then a front.
+        second: made small beside it; the result is then a front. With several workers, "latency_ms" is measured
+            while the others train.
         n_trials: how many in all, whatever becomes of them; the same command continues up to it.
         time_limit_min: minutes after which no further trial begins, from each start of the command.
         storage: a database URL (``sqlite:///…``, ``postgresql://…``, ``mysql://…``) or ``journal:PATH``;

@@ -2,8 +2,8 @@
 
 import json
 import shutil
-import tempfile
 import warnings
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +12,16 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from optimize.errors import TrainingError
+from optimize.errors import OptimizeError, RunError, TrainingError
 from optimize.judging.agreement import top_k_hits
+from optimize.search.claims import Claims
 from optimize.search.options import Value
 from optimize.search.report import write_search_report
 from optimize.search.space import configured
 from optimize.search.stored_values import from_stored
 from optimize.search.trial import Search
-from optimize.training.durable import write_whole
+from optimize.store_swap import swap_store
+from optimize.training.durable import reason, write_whole
 from optimize.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -80,26 +82,32 @@ class SearchResult:
 
 
 def write_results(search: Search, *, page: bool = True) -> SearchResult:
-    """Write what the study holds so far.
+    """Write what the study holds so far; of several processes that come to an end at once, one after the other.
 
     Args:
         page: draw ``search.html`` too.
-
     Raises:
         TrainingError: every trial failed.
         RunError: the disk refused.
     """
-    result = read_results(search)
-    result = replace(result, test=_tested(search, result.best))
-    write_whole(search.folder / "search.json", (json.dumps(result.to_json(), indent=1) + "\n").encode())
-    if page:
-        write_search_report(search.folder / "search.html", result)
-    if result.best is None:
-        if result.trials and all(one.state == "failed" for one in result.trials):
-            raise TrainingError(f"every trial failed, the last because of {result.trials[-1].reason}")
-        return result
-    publish(search.trial_folder(result.best), search.folder)
+    with Claims(search.claims_folder).alone():
+        result = read_results(search)
+        result = replace(result, test=_tested(search, result.best))
+        write_whole(search.folder / "search.json", (json.dumps(result.to_json(), indent=1) + "\n").encode())
+        if page:
+            write_search_report(search.folder / "search.html", result)
+        if result.best is not None:
+            publish(search.trial_folder(result.best), search.folder)
+    if result.trials and all(one.state == "failed" for one in result.trials):
+        raise TrainingError(f"every trial failed, the last because of {result.trials[-1].reason}")
     return result
+
+
+def write_results_so_far(search: Search, *, page: bool = True) -> None:
+    """For a search that ends with an error: ``write_results`` where a trial has ended; what fails here is not told."""
+    if any(one.state.is_finished() for one in search.study.get_trials(deepcopy=False)):
+        with suppress(OptimizeError):
+            write_results(search, page=page)
 
 
 def _tested(search: Search, best: int | None) -> dict[str, Any] | None:
@@ -137,16 +145,22 @@ def read_results(search: Search) -> SearchResult:
 
 
 def publish(trial: Path, folder: Path) -> None:
-    """Make ``folder``'s store that of ``trial``: whole, or as it was."""
-    source, target = RunFolder(trial).store, RunFolder(folder).store
+    """Make ``folder``'s store that of ``trial``; ``swap_store`` says what a kill in that moment leaves.
+
+    Raises:
+        RunError: the disk refused; the store is as it was.
+    """
+    source, making = RunFolder(trial).store, folder / ".store-making"
     if not source.is_dir():
         return
-    with tempfile.TemporaryDirectory(prefix=".store-", dir=folder) as temporary:
-        copied = Path(temporary) / "new"
-        shutil.copytree(source, copied)
-        if target.exists():
-            target.rename(Path(temporary) / "old")
-        copied.rename(target)
+    try:
+        if making.exists():
+            shutil.rmtree(making)
+        shutil.copytree(source, making)
+    except OSError as error:
+        shutil.rmtree(making, ignore_errors=True)
+        raise RunError(f"{RunFolder(folder).store} can't be made from {source}: {reason(error)}") from error
+    swap_store(making, RunFolder(folder).store)
 
 
 def _result(one: FrozenTrial) -> TrialResult:

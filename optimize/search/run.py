@@ -6,6 +6,7 @@ several machines that run the same command on one folder and one storage are one
 case. Nobody waits for anybody but to ask.
 """
 
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,21 +17,21 @@ import optuna
 from optuna.samplers import GridSampler
 from optuna.trial import TrialState
 
-from optimize.errors import RecipeError, TrainingError
+from optimize.errors import OptimizeError, RecipeError, TrainingError
 from optimize.search.claims import Claims
 from optimize.search.options import SearchOptions
-from optimize.search.results import SearchResult, write_results
+from optimize.search.results import SearchResult, write_results, write_results_so_far
 from optimize.search.space import configured, refuse_odd_space, single
 from optimize.search.study import open_study
-from optimize.search.trial import Search, run_trial
-from optimize.training.compound_run import Tools, open_folder, write_data_report
+from optimize.search.trial import Search, changes_data, run_trial
+from optimize.training.compound_run import Tools, noted, open_folder, write_data_report
 
 if TYPE_CHECKING:
     from optimize.training.recipe import Recipe
 
 # Fields of the recipe that the same search may be continued with when they have changed.
 MAY_CHANGE = frozenset(f"search.{name}" for name in ("n_trials", "time_limit_min", "workers", "storage"))
-# So many failures from the start, without one success, are the recipe's.
+# So many failures from the start, and one at least of each worker, without one success, are the recipe's.
 HOPELESS = 5
 
 
@@ -45,15 +46,19 @@ def run_search(
         page: draw ``search.html`` in the end.
         clock: seconds, for the time limit.
     Returns:
-        What was found so far; also written as ``search.json``, ``search.html`` and ``store/``.
+        What was found so far; also written as ``search.json``, ``search.html`` and ``store/``, however it ended.
     Raises:
         RecipeError: there is no ``[search]``, or its space does not fit the recipe.
-        RunError: the folder or the storage.
+        RunError: the folder, the storage, or other data than the search was begun with.
         DataError: the data, when the space leaves it alone.
         TrainingError: no trial succeeds.
     """
     search = begin(recipe, folder, tools)
-    work(search, clock=clock)
+    try:
+        work(search, clock=clock)
+    except (OptimizeError, KeyboardInterrupt):
+        write_results_so_far(search, page=page)
+        raise
     return write_results(search, page=page)
 
 
@@ -65,15 +70,14 @@ def begin(recipe: "Recipe", folder: Path, tools: Tools) -> Search:
     refuse_odd_space(content, options)
     open_folder(folder, "search", recipe, may_change=MAY_CHANGE)
     content = _with_threads(content, options)
-    named = {key: value for key, value in recipe.to_content().items() if key != "search"}
-    space = options.model_dump(mode="json", exclude={"n_trials", "time_limit_min", "workers", "storage"})
-    study = open_study(options, folder, {**named, "search": space}, seed=recipe.seed, epochs=recipe.train.epochs)
+    name = noted(folder, "study", f"{recipe.name}-{secrets.token_hex(6)}")
+    study = open_study(options, folder, name, seed=recipe.seed, epochs=recipe.train.epochs)
     return Search(folder, options, content, study, tools, None)
 
 
 def with_data(search: Search) -> Search:
     """Read the data once for all trials, unless they differ in it."""
-    if any(path.split(".")[0] in ("data", "seed") for path in search.options.space):
+    if any(map(changes_data, search.options.space)):
         return search
     data = search.tools.read(configured(search.content, {}))
     write_data_report(search.folder, data)
@@ -84,7 +88,7 @@ def work(search: Search, *, clock: Callable[[], float] = time.monotonic) -> None
     """Trials, one after the other, until there is none left for this process."""
     limit = search.options.time_limit_min
     until = float("inf") if limit is None else clock() + 60 * limit
-    claims = Claims(search.folder / "trials" / ".claims")
+    claims = Claims(search.claims_folder)
     ready: Search | None = None
     while clock() < until and (trial := _next(search, claims)) is not None:
         try:
@@ -128,7 +132,9 @@ def _with_threads(content: dict[str, Any], options: SearchOptions) -> dict[str, 
 def _refuse_hopeless(search: Search) -> None:
     trials = search.study.get_trials(deepcopy=False)
     failed = [one for one in trials if one.state == TrialState.FAIL]
-    if len(failed) >= HOPELESS and len(failed) == len(trials):
+    first = trials[: max(HOPELESS, search.options.workers)]
+    is_none_good = len(failed) == sum(one.state.is_finished() for one in trials)
+    if len(first) >= HOPELESS and is_none_good and all(one.state == TrialState.FAIL for one in first):
         raise TrainingError(
             f"the first {len(failed)} trials all failed, the last because of {failed[-1].user_attrs.get('reason')}; "
             f"their folders are in {search.folder / 'trials'}"

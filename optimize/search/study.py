@@ -1,8 +1,6 @@
 """Optuna's study in a file or a database, opened so that several processes may share it."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,22 +64,29 @@ class PerTrial(BaseSampler):
             self._inner.after_trial(study, trial, state, values)
 
 
-def open_study(options: SearchOptions, folder: Path, recipe: Mapping[str, Any], *, seed: int, epochs: int) -> "Study":
-    """The study of this recipe: begun, or as it was left.
+def open_study(options: SearchOptions, folder: Path, name: str, *, seed: int, epochs: int) -> "Study":
+    """The study of this run: begun, or as it was left.
 
     Args:
         folder: the run's; holds the storage unless the recipe names another.
-        recipe: what is searched; part of the study's name, so that searches on one database keep apart.
+        name: of the study; no other run's, so that searches on one database keep apart.
         epochs: of a trial, for the pruner.
     Raises:
-        RunError: the storage can't be opened.
+        RunError: the storage can't be opened, or the run has trials of which it knows nothing.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     first: Literal["maximize", "minimize"] = "maximize" if options.objective == "val_top1" else "minimize"
-    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
+    has_trials = (folder / "trials" / "0000").exists()
+    place = options.storage or _default_storage(options, folder)
+    storage = _storage(place)
+    if has_trials and name not in optuna.get_all_study_names(storage):
+        raise RunError(
+            f"{folder / 'trials'} holds trials, and search.storage = {place!r} knows nothing of them (no study "
+            f"{name!r}). Give the storage that the search was begun with, or choose another folder with --out"
+        )
     return optuna.create_study(
-        study_name=f"{recipe.get('name', 'search')}-{digest}",
-        storage=_storage(options, folder),
+        study_name=name,
+        storage=storage,
         directions=[first] if options.second is None else [first, "minimize"],
         sampler=PerTrial(options, seed),
         pruner=options.pruner_choice().build(epochs),
@@ -89,8 +94,7 @@ def open_study(options: SearchOptions, folder: Path, recipe: Mapping[str, Any], 
     )
 
 
-def _storage(options: SearchOptions, folder: Path) -> BaseStorage:
-    place = options.storage or _default_storage(options, folder)
+def _storage(place: str) -> BaseStorage:
     try:
         if place.startswith(JOURNAL):
             return JournalStorage(JournalFileBackend(place.removeprefix(JOURNAL)))

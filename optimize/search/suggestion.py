@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, cast
 
-from optimize.search.options import Scalar, SearchOptions, Span, Value
+from optimize.search.options import Scalar, SearchOptions, Span, Value, stepped, steps_within
 from optimize.search.stored_values import from_stored, to_stored
 
 if TYPE_CHECKING:
@@ -36,4 +36,4 @@ def _ask(trial: "Trial", path: str, span: Span) -> Value:
 
 def _last(low: float, high: float, step: float) -> float:
     """The last value of a stepped range; ``high`` need not be one."""
-    return low + int((high - low) / step + 1e-9) * step
+    return stepped(low, step, steps_within(low, high, step))

@@ -6,21 +6,24 @@ tells of the epochs before it again.
 """
 
 import csv
+import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna import Trial, TrialPruned
+from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 
 from model_zoo.errors import ModelZooError
 from optimize.errors import OptimizeError, RunError
 from optimize.search.costs import cost_of
-from optimize.search.options import SearchOptions
+from optimize.search.options import SearchOptions, Value
 from optimize.search.space import configured
 from optimize.search.suggestion import suggest
-from optimize.training.compound_run import Tools, without_test
+from optimize.training.compound_run import Tools, require_same_data, without_test
 from optimize.training.run_folder import RunFolder
 from server.backends.errors import BackendError
 
@@ -58,20 +61,27 @@ class Search:
         """Where that trial's run is."""
         return self.folder / "trials" / f"{number:04}"
 
+    @property
+    def claims_folder(self) -> Path:
+        """Where processes say what they work on; see ``Claims``."""
+        return self.folder / "trials" / ".claims"
+
 
 def run_trial(search: Search, trial: Trial) -> None:
     """Train with the trial's values and tell Optuna what came of it; an interruption leaves it to be continued."""
     is_hopeless = _count_start(search, trial)
     try:
-        recipe = configured(search.content, suggest(trial, search.options))
+        tried = suggest(trial, search.options)
+        recipe = configured(search.content, tried)
         if is_hopeless:
             raise RuntimeError(f"it ended its process {MAX_STARTS} times without a further epoch")
-        finished = _train(search, trial, recipe)
+        finished = _train(search, trial, recipe, tried)
         values = _values(search.options, recipe, finished)
     except TrialPruned:
         search.study.tell(trial, state=TrialState.PRUNED)
         search.tools.say(f"trial {trial.number}: ended early, {_so_far(search, trial)}")
-    except RunError:  # the disk, not the settings: the trial waits until it is mended
+    except (RunError, KeyboardInterrupt):  # the disk or a person, not the settings: the trial waits
+        _forget_start(trial)
         raise
     except FAILURES as error:
         trial.set_user_attr("reason", f"{type(error).__name__}: {error}")
@@ -83,9 +93,18 @@ def run_trial(search: Search, trial: Trial) -> None:
     shutil.rmtree(RunFolder(search.trial_folder(trial.number)).checkpoints, ignore_errors=True)
 
 
-def _train(search: Search, trial: Trial, recipe: "Recipe") -> "Finished":
+def changes_data(path: str) -> bool:
+    """Whether another value of this field may give other pictures, labels or splits."""
+    return path.split(".")[0] in ("data", "seed")
+
+
+def _train(search: Search, trial: Trial, recipe: "Recipe", tried: dict[str, Value]) -> "Finished":
     folder = search.trial_folder(trial.number)
-    data = search.data or search.tools.read(recipe)
+    data = search.data
+    if data is None:
+        data = search.tools.read(recipe)
+        values = {path: value for path, value in tried.items() if changes_data(path)}
+        require_same_data(search.folder, data, name=f"data with {json.dumps(values, sort_keys=True)}")
     return search.tools.train(recipe, folder, data=without_test(data), watch=_Watch(search, trial))
 
 
@@ -137,6 +156,12 @@ def _count_start(search: Search, trial: Trial) -> bool:
     starts = [*trial.user_attrs.get("starts", []), done]
     trial.set_user_attr("starts", starts)
     return starts.count(done) > MAX_STARTS
+
+
+def _forget_start(trial: Trial) -> None:
+    """The start that was noted last ended by itself, not with its process."""
+    with suppress(OptunaError, OSError):  # a full disk does not take this either
+        trial.set_user_attr("starts", trial.user_attrs["starts"][:-1])
 
 
 def _epochs_done(folder: RunFolder) -> int:

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,9 @@ from optimize.data.picture_store import PictureStore
 from optimize.data.read import Data
 from optimize.errors import RecipeError
 from optimize.training.augmentations.pipeline import Pipeline
+from optimize.training.batch_norm import trains_batch_norms
 from optimize.training.batches import BatchMaker
+from optimize.training.bundle_names import bundle_names
 from optimize.training.ema import Ema
 from optimize.training.incoming import Incoming, size_at
 from optimize.training.network.build import build_network
@@ -38,6 +40,8 @@ from optimize.training.transfer.plan import Plan
 
 Say = Callable[[str], None]
 
+LEFT_OUT = "an epoch leaves out one picture, another each time: it would be a batch alone, and batch norms need two"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
@@ -50,6 +54,8 @@ class Assembly:
         teach: what the teacher sees of a batch; None without one.
         taps: keep the features that terms read; None where none does.
         trained: every parameter that the optimiser moves.
+        pictures: that an epoch goes through.
+        teacher: the teacher's fingerprint; None without one.
         is_plain: pictures are not augmented.
     """
 
@@ -73,6 +79,8 @@ class Assembly:
     taps: FeatureTaps | None
     trained: list[nn.Parameter]
     steps: int
+    pictures: int
+    teacher: str | None
     is_plain: bool
 
     @property
@@ -86,6 +94,13 @@ class Assembly:
     @property
     def updates(self) -> int:
         return -(-self.steps // self.recipe.train.accumulate)
+
+    def pictures_of(self, update: int) -> int:
+        """How many pictures the batches of one of the epoch's steps of the optimiser have together."""
+        size, accumulate = self.recipe.train.batch_size, self.recipe.train.accumulate
+        first = update * accumulate
+        last = min(first + accumulate, self.steps)
+        return min(last * size, self.pictures) - first * size
 
     @property
     def judged(self) -> nn.Module:
@@ -105,7 +120,7 @@ def assembled(recipe: Recipe, data: Data, folder: Path, say: Say) -> Iterator[As
         folder: of the run; a teacher's answers are kept below it.
         say: tells a person what was chosen.
     Raises:
-        RecipeError: techniques that do not fit each other or this network.
+        RecipeError: techniques that do not fit each other or this network, or tasks whose bundles can't be named.
         CheckpointError: starting weights or a teacher that can't be read.
         DataError: a picture that can't be decoded.
     """
@@ -118,9 +133,10 @@ class _Builder:
 
     def __init__(self, recipe: Recipe, data: Data, folder: Path, say: Say, stack: ExitStack) -> None:
         self.recipe, self.data, self.folder, self.say, self.stack = recipe, data, folder, say, stack
+        bundle_names(recipe.name, data.train.tasks)
         self.device = choose_device(recipe.train.device)
-        self.network = self._network()
         self.plan: Plan = recipe.transfer.choice
+        self.network = self._network()
         self.pipeline = Pipeline([one.choice for one in recipe.augment], [one.choice for one in recipe.mix])
         self.normalise = Normalise(self.network.spec, self.device, channels_last=recipe.train.channels_last)
         self.incoming = Incoming(recipe, data, self.network, self.device, self.pipeline, self.normalise, closing=stack)
@@ -138,6 +154,7 @@ class _Builder:
             self.say("what enters the head is computed once for each picture")
         loader = self.incoming.loader(self.incoming.featured(store) if caches else store)
         optimiser = self._optimiser(objective)
+        steps = len(loader) - self._leaves_one_out(self.network)
         return Assembly(
             recipe=recipe,
             device=self.device,
@@ -150,7 +167,7 @@ class _Builder:
             schedule=copy.deepcopy(recipe.schedule.choice),
             scaler=choose_precision(options.precision, self.device).scaler(),
             ema=ema,
-            sam=Sam(self.network.module, options.sam) if options.sam else None,
+            sam=Sam(self.network.module, options.sam, others=list(objective.parameters())) if options.sam else None,
             loader=loader,
             maker=self.incoming.maker(self.pipeline, features=caches),
             target_loader=self.incoming.target_loader() if objective.wants_target_domain else None,
@@ -158,12 +175,16 @@ class _Builder:
             teach=teach,
             taps=taps,
             trained=[parameter for group in optimiser.param_groups for parameter in group["params"]],
-            steps=min(len(loader), options.max_steps or len(loader)),
+            steps=min(steps, options.max_steps or steps),
+            pictures=len(self.data.train),
+            teacher=teacher.fingerprint if teacher is not None else None,
             is_plain=self.incoming.is_plain,
         )
 
     def _network(self) -> Network:
         network = build_network(self.recipe.model, self.data.train.tasks, self.recipe.seed)
+        if self._leaves_one_out(network):
+            network = replace(network, notes=(*network.notes, LEFT_OUT))
         for note in network.notes:
             self.say(note)
         network.module.to(self.device)
@@ -171,10 +192,18 @@ class _Builder:
             network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
 
+    def _leaves_one_out(self, network: Network) -> bool:
+        """Whether an epoch's last batch is one picture, and the network can't learn from that."""
+        size, pictures = self.recipe.train.batch_size, len(self.data.train)
+        is_alone = size > 1 and pictures > size and pictures % size == 1 and not self.recipe.train.drop_last
+        return is_alone and trains_batch_norms(network, self.plan, self.recipe.train.epochs)
+
     def _teacher(self) -> Teacher | None:
         if self.recipe.teacher is None:
             return None
-        return read_teacher(self.recipe.teacher, self.data.train.classes, device=self.device)
+        teacher = read_teacher(self.recipe.teacher, self.data.train.classes, device=self.device)
+        self.stack.callback(teacher.close)
+        return teacher
 
     def _teach(self, teacher: Teacher | None, objective: Objective, store: PictureStore) -> Teach | None:
         options = self.recipe.teacher

@@ -20,6 +20,7 @@ from optimize.errors import TrainingError
 from optimize.training.network.evaluation_mode import evaluation_mode
 from optimize.training.network.network import Network
 from optimize.training.network.stages import stages
+from optimize.training.transfer.plan import Plan
 
 _BatchNorm = nn.modules.batchnorm._BatchNorm
 
@@ -89,6 +90,15 @@ def frozen_norms(network: Network) -> tuple[str, ...]:
         return tuple(names)
     frozen = [name for stage in stages(network.module) if not stage.trains for name in stage.modules]
     return tuple(name for name in names if any(f"{name}.".startswith(f"{part}.") for part in frozen))
+
+
+def trains_batch_norms(network: Network, plan: Plan, epochs: int) -> bool:
+    """Whether some batch norm normalises by the batch in some epoch of the plan."""
+    if network.frozen_statistics:
+        return False
+    parts = stages(network.module)
+    modules = [one for number in plan.ever_trained(len(parts), epochs) for one in parts[number].modules.values()]
+    return any(isinstance(part, _BatchNorm) for one in modules for part in one.modules())
 
 
 @contextmanager

@@ -26,12 +26,14 @@ class Batch:
         inputs: what the network takes: ``pictures`` normalised.
         targets: (N, sum of classes), rows of probabilities.
         indices: (N,), places in the training set.
+        places: the same on the CPU, where looking something up waits for no GPU.
     """
 
     pictures: Tensor
     inputs: Tensor
     targets: Tensor
     indices: Tensor
+    places: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +62,10 @@ class BatchMaker:
         indices = loaded.indices.to(self.device, non_blocking=True)
         targets = self.rows(loaded.labels.to(self.device, non_blocking=True))
         if self.features:
-            return Batch(given, given, targets, indices)
+            return Batch(given, given, targets, indices, loaded.indices)
         draw = Draw(generator(self.seed, *place), *size)
         pictures, targets = self.pipeline(given, targets, draw)
-        return Batch(pictures, self.normalise(pictures), targets, indices)
+        return Batch(pictures, self.normalise(pictures), targets, indices, loaded.indices)
 
     def _moved(self, tensor: Tensor) -> Tensor:
         if self.device.type == "cuda" and not tensor.is_cuda:

@@ -65,6 +65,8 @@ def save(folder: Path, parts: Assembly, standing: Standing, fingerprint: str) ->
     state: dict[str, Any] = {
         "version": VERSION,
         "data": fingerprint,
+        "teacher": parts.teacher,
+        "start": parts.network.start,
         "rows": [asdict(row) for row in standing.rows],
         "best_epoch": standing.best_epoch,
         "unimproved": standing.unimproved,
@@ -85,13 +87,15 @@ def restore(path: Path, parts: Assembly, fingerprint: str) -> Standing:
     """Put a checkpoint into a freshly assembled run.
 
     Raises:
-        CheckpointError: damaged, of another network, or of other data.
+        CheckpointError: damaged, of another network, or of other data, starting weights or teacher.
     """
     state = load_checkpoint(path)
     if state.get("version") != VERSION:
         raise CheckpointError(f"{path} was written by another version of Quickeye; train in a new folder")
     if state["data"] != fingerprint:
         raise CheckpointError(f"{path} is of a run on other data; train in a new folder")
+    _require_same_source(path, state, "teacher", parts.teacher, "with another teacher")
+    _require_same_source(path, state, "start", parts.network.start, "from other starting weights")
     require_same_keys("network", parts.network.module.state_dict(), state["state_dict"], path)
     require_same_keys("objective", parts.objective.state_dict(), state["terms"], path)
     parts.network.module.load_state_dict(state["state_dict"])
@@ -105,6 +109,15 @@ def restore(path: Path, parts: Assembly, fingerprint: str) -> Standing:
     parts.schedule.restore(state["schedule"])
     best = {key: tensor.to(parts.device) for key, tensor in state["best"].items()} if state["best"] else None
     return Standing([EpochRow(**row) for row in state["rows"]], state["best_epoch"], state["unimproved"], best)
+
+
+def _require_same_source(path: Path, state: State, key: str, found: str | None, said: str) -> None:
+    """What lies at a place that the recipe names may have been replaced since."""
+    if state.get(key, found) != found:
+        raise CheckpointError(
+            f"{path} is of a run {said}: what the recipe names has changed since. Put back what was there, or train in "
+            "a new folder"
+        )
 
 
 def _restore_optimiser(path: Path, parts: Assembly, state: State) -> None:

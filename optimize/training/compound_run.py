@@ -2,18 +2,20 @@
 
 They see training as functions handed in (``Tools``), own a folder of run folders,
 and leave each member's resuming to the training itself. ``state.json`` says what
-kind of run the folder holds and of which recipe, so that another recipe is not
-continued by mistake.
+kind of run the folder holds, of which recipe and which data, so that another recipe
+or other data are not continued by mistake.
 """
 
+import fcntl
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from optimize.errors import RunError
-from optimize.training.durable import write_whole
+from optimize.training.durable import reason, write_whole
 from optimize.training.recipe_file import to_toml
 from optimize.training.run_folder import RunFolder
 from optimize.training.run_state import FREE, WRITTEN_FIRST, differences
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from optimize.training.recipe import Recipe
 
 Say = Callable[[str], None]
+
+_LOCK = ".state.lock"
 
 
 class Train(Protocol):
@@ -93,16 +97,29 @@ def open_folder(folder: Path, kind: str, recipe: "Recipe", *, may_change: Collec
     Raises:
         RunError: it holds something else, a run of another recipe, or can't be written.
     """
+    _refuse_strangers(folder, kind)  # before not even a lock is put among somebody's files
+    with _locked(folder):
+        _take(folder, kind, recipe, may_change)
+
+
+def _refuse_strangers(folder: Path, kind: str) -> None:
+    state = RunFolder(folder).state
+    if not state.exists():
+        if folder.is_file():
+            raise RunError(f"{folder} is a file; choose a folder with --out")
+        if folder.is_dir() and any(path.name not in WRITTEN_FIRST | {_LOCK} for path in folder.iterdir()):
+            raise RunError(f"{folder} holds files, but no {_words(kind)}; choose another folder with --out")
+    elif _read(state).get("kind") != kind:
+        raise RunError(f"{folder} holds a run of another kind, not a {_words(kind)}; choose another folder with --out")
+
+
+def _take(folder: Path, kind: str, recipe: "Recipe", may_change: Collection[str]) -> None:
     state = RunFolder(folder).state
     said = {"kind": kind, "recipe": _plain(recipe.to_content())}
     if not state.exists():
-        if folder.is_dir() and any(path.name not in WRITTEN_FIRST for path in folder.iterdir()):
-            raise RunError(f"{folder} holds files, but no {_words(kind)}; choose another folder with --out")
         _begin(folder, recipe, said)
         return
     before = _read(state)
-    if before.get("kind") != kind:
-        raise RunError(f"{folder} holds a run of another kind, not a {_words(kind)}; choose another folder with --out")
     changed = dict(differences(before.get("recipe"), said["recipe"]))
     if refused := [line for path, line in changed.items() if path not in FREE | set(may_change)]:
         raise RunError(
@@ -110,7 +127,42 @@ def open_folder(folder: Path, kind: str, recipe: "Recipe", *, may_change: Collec
             "Choose another folder with --out, or the recipe as it was"
         )
     if changed:
-        _begin(folder, recipe, said)
+        _begin(folder, recipe, before | said)
+
+
+def noted(folder: Path, name: str, value: str) -> str:
+    """What ``state.json`` says under ``name``: ``value`` from now on, where it said nothing.
+
+    Several processes that ask at once all come to the same.
+
+    Raises:
+        RunError: it can't be read or written.
+    """
+    state = RunFolder(folder).state
+    with _locked(folder):
+        content = _read(state)
+        if name not in content:
+            content[name] = value
+            _write(state, content)
+        return str(content[name])
+
+
+def require_same_data(folder: Path, data: "Data", *, name: str = "data") -> None:
+    """Hold the run to these data from its beginning to its end.
+
+    Args:
+        name: what ``state.json`` keeps their fingerprint under; parts of a run may read other data each.
+    Raises:
+        RunError: it was begun with other data, or the disk refused.
+    """
+    fingerprint = data.report.fingerprint
+    before = noted(folder, name, fingerprint)
+    if before != fingerprint:
+        raise RunError(
+            f"{folder} was begun with other data: their fingerprint is {fingerprint[:12]}…, the run's is "
+            f"{before[:12]}… (pictures, labels or the split have changed). "
+            "Choose another folder with --out, or the data as they were"
+        )
 
 
 def without_test(data: "Data") -> "Data":
@@ -119,18 +171,37 @@ def without_test(data: "Data") -> "Data":
 
 
 def write_data_report(folder: Path, data: "Data") -> None:
-    """``data.json`` of a run.
+    """``data.json`` of a run, which is held to these data: see ``require_same_data``.
 
     Raises:
-        RunError: the disk refused.
+        RunError: the run was begun with other data, or the disk refused.
     """
+    require_same_data(folder, data)
     content = json.dumps(data.report.to_json(), indent=1, ensure_ascii=False)
-    write_whole(RunFolder(folder).data, f"{content}\n".encode())
+    with _locked(folder):
+        write_whole(RunFolder(folder).data, f"{content}\n".encode())
 
 
 def _begin(folder: Path, recipe: "Recipe", said: dict[str, object]) -> None:
     write_whole(RunFolder(folder).recipe, to_toml(recipe).encode())
-    write_whole(RunFolder(folder).state, (json.dumps(said, indent=1, sort_keys=True) + "\n").encode())
+    _write(RunFolder(folder).state, said)
+
+
+def _write(state: Path, content: Mapping[str, object]) -> None:
+    write_whole(state, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time, of those that share the folder, writes what is in it once."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("ab")
+    except OSError as error:
+        raise RunError(f"{folder} can't be written: {reason(error)}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _read(state: Path) -> dict[str, Any]:

@@ -117,12 +117,12 @@ def folds_of(data: "Data", folds: int, seed: int) -> "list[Data]":
     source stays out of it.
     """
     from optimize.data.checks import counts
-    from optimize.data.splits import content_groups, k_folds
+    from optimize.data.splits import copy_groups, k_folds
 
     whole = _whole(data)
-    groups = content_groups([whole.source.digest(int(place)) for place in whole.positions])
+    cut = k_folds(whole.first_labels, folds, seed, groups=copy_groups(whole))
     made = []
-    for number, (inside, outside) in enumerate(k_folds(whole.first_labels, folds, seed, groups=groups), 1):
+    for number, (inside, outside) in enumerate(cut, 1):
         train, val = whole.subset(inside, "train"), whole.subset(outside, "val")
         said = f"{data.report.fingerprint}\nfold {number} of {folds}, seed {seed}"
         report = replace(

@@ -14,7 +14,7 @@ def write_whole(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``; whoever reads it sees all of the old or all of the new.
 
     Raises:
-        RunError: the disk refused; what was there before is still there.
+        RunError: the disk refused; the message says whether what was there before is still there.
     """
     temporary = path.with_name(f".{path.name}.writing")
     try:
@@ -24,9 +24,15 @@ def write_whole(path: Path, data: bytes) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
     except OSError as error:
         raise RunError(f"{path} can't be written: {reason(error)}; what was there before is still there") from error
+    try:
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise RunError(
+            f"{path} is written, and the disk does not say that its folder will still name it after a power cut: "
+            f"{reason(error)}"
+        ) from error
 
 
 def reason(error: OSError) -> str:

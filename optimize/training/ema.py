@@ -5,13 +5,14 @@ Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averag
 ramp, TensorFlow's, lets early steps count less: after t updates the past keeps
 min(decay, (1 + t) / (10 + t)), so that the initial weights are forgotten soon.
 
-All tensors move in one call for each type and device (``torch._foreach_lerp_``).
+Batch-norm statistics are averaged like the weights, as timm does; whole numbers are taken
+as they are. All tensors move in one call for each type and device (``torch._foreach_lerp_``).
 """
 
 import copy
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,20 +36,15 @@ class Ema:
         updates: how often ``update`` was called.
     """
 
-    def __init__(
-        self, network: nn.Module, decay: float = 0.999, *, buffers: Literal["average", "copy"] = "average"
-    ) -> None:
+    def __init__(self, network: nn.Module, decay: float = 0.999) -> None:
         """
         Args:
             network: in training; read at every update. Not a compiled one: what it was compiled from.
             decay: what the past keeps at a step once the ramp is over, 0 to 1.
-            buffers: batch-norm statistics are averaged like the weights (as timm does), or taken as they are.
-                Whole-number buffers are always taken as they are.
         """
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be from 0 to less than 1, not {decay}")
         self.decay = decay
-        self.buffers = buffers
         self.updates = 0
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self._averaged, self._copied = self._slots(network)
@@ -91,8 +87,7 @@ class Ema:
                     if tensor is None or id(tensor) in seen:  # a tensor that two modules share moves once
                         continue
                     seen.add(id(tensor))
-                    smooth = tensor.is_floating_point() and not (kind == "_buffers" and self.buffers == "copy")
-                    group = (averaged if smooth else copied)[tensor.device, tensor.dtype]
+                    group = (averaged if tensor.is_floating_point() else copied)[tensor.device, tensor.dtype]
                     group[0].append((getattr(mine, kind), name))
                     group[1].append((owner, name))
         return list(averaged.values()), list(copied.values())

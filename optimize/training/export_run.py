@@ -7,6 +7,7 @@ and its first answer is what it was.
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,9 @@ class Export:
         pictures: validation pictures at input size, uint8 (n, height, width, channels).
         logits: what torch said of them, before the temperature.
         fingerprint: of the data.
+        teacher: its fingerprint; None without one.
+        epochs: that were trained.
+        epoch: whose weights these are, from 1.
     """
 
     recipe: Recipe
@@ -58,6 +62,9 @@ class Export:
     pictures: Pictures
     logits: NDArray[np.float32]
     fingerprint: str
+    teacher: str | None
+    epochs: int
+    epoch: int
 
 
 def write_run_bundle(export: Export, store: Store) -> Bundle:
@@ -75,7 +82,16 @@ def write_run_bundle(export: Export, store: Store) -> Bundle:
         source=recipe.source or f"trained by Quickeye with the recipe {recipe.name!r}",
         lineage=lineage(export),
         accuracy=accuracy,
-        card=card(recipe, export.name, network, export.splits, export.temperature, export.fingerprint),
+        card=card(
+            recipe,
+            export.name,
+            network,
+            export.splits,
+            export.temperature,
+            export.fingerprint,
+            epochs=export.epochs,
+            epoch=export.epoch,
+        ),
     )
     own = recipe.check_pictures == "validation" and len(export.pictures) >= _CHECK_PICTURES
     bundle = export_bundle(
@@ -137,11 +153,13 @@ def accuracies(dataset: str, split: str, predictions: Predictions) -> tuple[Accu
 
 
 def lineage(export: Export) -> Lineage:
-    """The recipe without this machine's paths, the data's fingerprint, the temperature, the versions that matter."""
-    recipe = without_paths(export.recipe.to_content())
+    """The recipe without this machine's paths, fingerprints in their place, the temperature, versions that matter."""
+    sources = {"data": export.fingerprint, "starting_weights": export.network.start, "teacher": export.teacher}
+    said: dict[str, Any] = {key: value for key, value in sources.items() if value is not None}
+    said["recipe"] = without_paths(export.recipe.to_content())
     return Lineage(
         passes=(
-            Pass(name="train", parameters={"data": export.fingerprint, "recipe": recipe}),
+            Pass(name="train", parameters=said),
             Pass(name="temperature", parameters={"value": export.temperature}),
             Pass(name="export_onnx", parameters={"opset": OPSET}),
         ),

@@ -4,7 +4,6 @@ Each step can be done again: a run that is killed here does all of it once more,
 the last checkpoint. The bundle appears in ``store`` whole, or not at all.
 """
 
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from optimize.judging.run_judgement import judge_run
 from optimize.judging.temperature import fit_temperature
 from optimize.report.write import write_report
 from optimize.training.assembly import Assembly
+from optimize.training.bundle_names import bundle_names, slug
 from optimize.training.checkpointing import Standing
 from optimize.training.durable import reason
 from optimize.training.evaluate_network import EvaluationSet
@@ -52,6 +52,15 @@ class _Answers:
         return self.pictures.predictions(self.logits, task)
 
 
+_Splits = Mapping[str, _Answers]
+
+
+def _labelled(answers: _Splits, task: int) -> dict[str, Predictions]:
+    """What is said of each split that has labels for the task."""
+    found = {split: one.of(task) for split, one in answers.items()}
+    return {split: predictions for split, predictions in found.items() if len(predictions)}
+
+
 def finish(
     recipe: Recipe,
     folder: RunFolder,
@@ -73,21 +82,22 @@ def finish(
     if data.test is not None:
         answers["test"] = _test_answers(parts, data.test, network)
     for number, task in enumerate(network.tasks):
-        for split, one in answers.items():
-            suffix = "" if number == 0 else f"-{_slug(task.name)}"
-            one.of(number).save(folder.predictions(f"{split}{suffix}"))
+        for split, predictions in _labelled(answers, number).items():
+            suffix = "" if number == 0 else f"-{slug(task.name)}"
+            predictions.save(folder.predictions(f"{split}{suffix}"))
     temperatures = [chosen_temperature(answers["val"].of(number)) for number in range(len(network.tasks))]
-    bundles = _bundles(recipe, folder, network, answers, temperatures, data) if export else []
+    bundles = _bundles(recipe, folder, network, answers, temperatures, data, parts, standing) if export else []
     if bundles:
         _judge(recipe, folder, bundles[0], answers, temperatures[0], data)
         write_report(folder)
+    first = _labelled(answers, 0)
     return Finished(
         folder=folder,
         bundle=bundles[0].folder if bundles else None,
         rows=tuple(standing.rows),
         best_epoch=standing.best_epoch,
-        val_top1=_top1(answers["val"].of(0)),
-        test_top1=_top1(answers["test"].of(0)) if "test" in answers else None,
+        val_top1=_top1(first["val"]),
+        test_top1=_top1(first["test"]) if "test" in first else None,
         temperature=temperatures[0],
     )
 
@@ -125,9 +135,11 @@ def _bundles(
     recipe: Recipe,
     folder: RunFolder,
     network: Network,
-    answers: Mapping[str, _Answers],
+    answers: _Splits,
     temperatures: list[float],
     data: Data,
+    parts: Assembly,
+    standing: Standing,
 ) -> list[Bundle]:
     """One for each task, in a new store that takes the old one's place when all are there."""
     making = folder.root / ".store-making"
@@ -135,7 +147,8 @@ def _bundles(
     validation = answers["val"]
     few = np.arange(min(PARITY_PICTURES, len(validation.pictures.dataset)))
     pictures = np.ascontiguousarray(validation.pictures.bytes(few).cpu().numpy().transpose(0, 2, 3, 1))
-    names = [recipe.name, *(f"{recipe.name}-{_slug(task.name)}" for task in network.tasks[1:])]
+    names = bundle_names(recipe.name, network.tasks)
+    best = recipe.train.keep == "best" and standing.best is not None
     alone = task_networks(replace(network, module=network.module.cpu()))
     made = []
     try:
@@ -145,10 +158,13 @@ def _bundles(
                 name=names[number],
                 network=one,
                 temperature=temperatures[number],
-                splits={split: found.of(number) for split, found in answers.items()},
+                splits=_labelled(answers, number),
                 pictures=pictures,
                 logits=validation.logits[few, network.slices[number]],
                 fingerprint=data.report.fingerprint,
+                teacher=parts.teacher,
+                epochs=standing.done,
+                epoch=standing.best_epoch if best else standing.done,
             )
             made.append(write_run_bundle(export, Store(making)))
         shutil.rmtree(folder.store, ignore_errors=True)
@@ -170,14 +186,15 @@ def _judge(
     recipe: Recipe,
     folder: RunFolder,
     bundle: Bundle,
-    answers: Mapping[str, _Answers],
+    answers: _Splits,
     temperature: float,
     data: Data,
 ) -> None:
+    first = _labelled(answers, 0)
     labelled = {
         split: found.subset(np.flatnonzero(found.first_labels >= 0))
         for split, found in (("val", data.val), ("test", data.test))
-        if found is not None
+        if found is not None and split in first
     }
     try:
         model = BundleModel(bundle)
@@ -186,7 +203,7 @@ def _judge(
     try:
         judge_run(
             folder,
-            {split: one.of(0) for split, one in answers.items()},
+            first,
             seed=recipe.seed,
             temperature=temperature,
             model=model,
@@ -194,8 +211,3 @@ def _judge(
         )
     finally:
         model.close()
-
-
-def _slug(name: str) -> str:
-    """A task's name as a part of a model's."""
-    return re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-.") or "task"

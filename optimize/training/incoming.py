@@ -102,7 +102,11 @@ class Incoming:
         if target is None:
             return None
         return Loader(
-            self.opened(target), target.labels, batch_size=self.recipe.train.batch_size, seed=self.recipe.seed + 1
+            self.opened(target),
+            target.labels,
+            batch_size=self.recipe.train.batch_size,
+            seed=self.recipe.seed + 1,
+            prefetch=self.recipe.data.prefetch,
         )
 
     def maker(self, pipeline: Pipeline, *, features: bool = False) -> BatchMaker:

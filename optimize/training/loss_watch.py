@@ -2,12 +2,14 @@
 
 On a GPU, asking for the loss would make every step wait for the one before. So the
 verdict is copied over in the background and looked at when it has arrived, a few
-steps late; the batches in between are kept that long. Nothing is lost: checkpoints
-are written at the end of an epoch, after every verdict is in.
+steps late; what is written of a bad batch is kept that long. Nothing is lost: checkpoints
+are written at the end of an epoch, after every verdict is in. The last step's loss was
+taken before its weights moved, so that the weights are looked at too, once an epoch.
 """
 
 import io
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,9 +31,26 @@ class _Waiting:
     is_finite: Tensor
     arrived: "torch.cuda.Event | None"
     loss: Tensor
-    view: StepView
+    batch: dict[str, Tensor]
     epoch: int
     step: int
+
+
+def require_finite(weights: Iterable[Tensor], epoch: int) -> None:
+    """See that an epoch's last step has not ruined the weights; waits for the device once.
+
+    Args:
+        epoch: the one that is done, from 0.
+    Raises:
+        TrainingError: one of them is NaN or infinite.
+    """
+    verdicts = [torch.isfinite(weight.detach()).all() for weight in weights]
+    if verdicts and not bool(torch.stack(verdicts).all()):
+        raise TrainingError(
+            f"the weights are not numbers after the last step of epoch {epoch + 1}: training has stopped, and "
+            "nothing of this epoch is kept. Most often the learning rate is too high: try a tenth of it, "
+            "train.clip_norm=1, or a longer warm-up of the schedule, in a new folder"
+        )
 
 
 class LossWatch:
@@ -57,8 +76,14 @@ class LossWatch:
         if loss.is_cuda:
             is_finite = is_finite.to("cpu", non_blocking=True)
             arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            arrived.record()
-        self._waiting.append(_Waiting(is_finite, arrived, loss, view, epoch, step))
+            arrived.record(torch.cuda.current_stream(loss.device))
+        batch = {
+            "pictures": view.pictures,
+            "targets": view.targets,
+            "indices": view.indices,
+            "logits": view.student.logits.detach(),
+        }
+        self._waiting.append(_Waiting(is_finite, arrived, loss, batch, epoch, step))
         while self._waiting and (len(self._waiting) > LATEST or self._is_there(self._waiting[0])):
             self._judge(self._waiting.popleft())
 
@@ -82,13 +107,7 @@ class LossWatch:
             self._stop(one)
 
     def _stop(self, one: _Waiting) -> NoReturn:
-        arrays = {
-            "pictures": one.view.pictures,
-            "targets": one.view.targets,
-            "indices": one.view.indices,
-            "logits": one.view.student.logits,
-        }
-        content = {name: tensor.detach().float().cpu().numpy() for name, tensor in arrays.items()}
+        content = {name: tensor.float().cpu().numpy() for name, tensor in one.batch.items()}
         content |= {"loss": one.loss.cpu().numpy(), "epoch": np.array(one.epoch + 1), "step": np.array(one.step + 1)}
         raise TrainingError(
             f"the loss is {float(one.loss)} in epoch {one.epoch + 1}, step {one.step + 1}: training has stopped. "

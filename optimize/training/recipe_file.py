@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from model_zoo.manifest import NAME_PATTERN
 from optimize.choice import nearest
 from optimize.errors import RecipeError
+from optimize.training.network.options import PRETRAINED_WEIGHTS
 from optimize.training.recipe import Recipe
 
 SHIPPED = Path(__file__).parents[1] / "recipes"
@@ -17,6 +19,8 @@ Content = dict[str, Any]
 # One key of a dotted path: in quotes, or up to the next dot.
 _KEY = re.compile(r'"([^"]+)"|([^."]+)')
 _PATH = re.compile(rf"(?:{_KEY.pattern})(?:\.(?:{_KEY.pattern}))*")
+# NAME or NAME/VERSION of a store.
+_REFERENCE = rf"{NAME_PATTERN}(/[1-9][0-9]*)?"
 _SPACE = ["search", "space"]
 
 
@@ -71,10 +75,34 @@ def to_toml(recipe: Recipe) -> str:
     return tomli_w.dumps(recipe.to_content())
 
 
+# Fields that may hold a place on this machine.
+_PLACES = {
+    "data": ("train", "val", "test", "target"),
+    "model": ("weights",),
+    "teacher": ("source", "sources", "store", "labels"),
+}
+
+
 def without_paths(content: Mapping[str, Any]) -> Content:
-    """A recipe's tables without where its pictures lie on this machine."""
-    places = ("train", "val", "test", "target")
-    return {**content, "data": {key: value for key, value in content["data"].items() if key not in places}}
+    """A recipe's tables without where pictures, weights and teachers lie on this machine; names of a store's stay."""
+    return {
+        key: _without(value, _PLACES[key]) if key in _PLACES and isinstance(value, Mapping) else value
+        for key, value in content.items()
+    }
+
+
+def _without(table: Mapping[str, Any], places: Sequence[str]) -> Content:
+    return {key: value for key, value in table.items() if key not in places or _is_name(key, value)}
+
+
+def _is_name(key: str, value: object) -> bool:
+    """Whether it names published weights, or models of a store, and no file or folder."""
+    if key == "weights":
+        return value == PRETRAINED_WEIGHTS
+    said = [value] if isinstance(value, str) else value
+    if key not in ("source", "sources") or not isinstance(said, list | tuple):
+        return False
+    return all(re.fullmatch(_REFERENCE, str(one)) for one in said)
 
 
 def _keys(path: str) -> list[str]:

@@ -17,6 +17,9 @@ def card(
     splits: Mapping[str, Predictions],
     temperature: float,
     fingerprint: str,
+    *,
+    epochs: int,
+    epoch: int,
 ) -> str:
     """Markdown.
 
@@ -24,12 +27,15 @@ def card(
         network: of this bundle's task alone.
         splits: "val" and, where there is one, "test".
         fingerprint: of the data.
+        epochs: that were trained.
+        epoch: whose weights these are, from 1.
     """
     task, spec = network.tasks[0], network.spec
     parameters = sum(parameter.numel() for parameter in network.module.parameters())
     shown = ", ".join(task.classes[:_CLASSES_SHOWN]) + (", …" if len(task.classes) > _CLASSES_SHOWN else "")
     technique = [one.name for kind in (recipe.augment, recipe.mix) for one in kind]
     objective = [one.name for kind in (recipe.loss, recipe.term) for one in kind]
+    length = _epochs(recipe.train.epochs, epochs, epoch)
     return "\n".join(
         [
             f"# {name}",
@@ -49,7 +55,7 @@ def card(
             "",
             "## Training",
             "",
-            f"- {recipe.train.epochs} epochs, {recipe.optimiser.name}, {recipe.schedule.name}, seed {recipe.seed}",
+            f"- {length}, {recipe.optimiser.name}, {recipe.schedule.name}, seed {recipe.seed}",
             f"- losses and terms: {', '.join(objective)}; augmentation: {', '.join(technique) or 'none'}",
             *(f"- {note}" for note in network.notes),
             f"- data: fingerprint {fingerprint}",
@@ -63,6 +69,11 @@ def card(
             "",
         ]
     )
+
+
+def _epochs(planned: int, trained: int, taken: int) -> str:
+    early = f" of {planned} planned" if trained < planned else ""
+    return f"{trained} epochs{early}" + (f", the weights after epoch {taken}" if taken < trained else "")
 
 
 def _row(split: str, predictions: Predictions) -> str:

@@ -7,7 +7,8 @@ metrics.csv      a row for each epoch, nothing that depends on a clock
 times.csv        a row for each epoch: seconds, images per second
 checkpoints/     epoch-0007.pt, the last two
 predictions/     val.npz, test.npz: what the final network says of each picture
-judgement.json   what those predictions are worth
+judgement.json   what those predictions are worth, nothing that depends on a clock
+latency.json     how long the bundle takes for one picture here
 mistakes.json    the worst mistakes as small pictures with heat maps, for the report
 store/           NAME/1: the bundle, served by ``quickeye serve --store RUN/store``
 tensorboard/     event files
@@ -51,6 +52,10 @@ class RunFolder:
     @property
     def judgement(self) -> Path:
         return self.root / "judgement.json"
+
+    @property
+    def latency(self) -> Path:
+        return self.root / "latency.json"
 
     @property
     def mistakes(self) -> Path:

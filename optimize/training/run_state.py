@@ -148,8 +148,13 @@ def alone(folder: RunFolder) -> Iterator[None]:
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise RunError(f"{folder.root}: another process is training in this folder") from error
+        except OSError as error:
+            raise RunError(
+                f"{folder.root} can't be locked against a second training: {reason(error)}; choose a folder on a disk "
+                "of this machine with --out"
+            ) from error
         try:
             yield
         finally:

@@ -1,8 +1,7 @@
 """Sharpness-aware minimisation: the gradient is taken where the loss is worst nearby, for flatter minima.
 
 Source: Foret et al., "Sharpness-Aware Minimization for Efficiently Improving
-Generalization", 2021; adaptive: Kwon et al., "ASAM", 2021, whose neighbourhood grows
-with each weight, so that scaling a layer changes nothing.
+Generalization", 2021.
 
 Two passes make a step::
 
@@ -13,10 +12,11 @@ Two passes make a step::
 
 It holds no state from step to step, works with any optimiser, and as only the
 gradient's direction counts, a loss scaled for fp16 needs no unscaling first. The second
-pass leaves the batch-norm statistics alone: they are of the weights that stay.
+pass leaves the batch-norm statistics alone: they are of the weights that stay. What
+terms learn (a discriminator) does not climb, and it too steps by the second gradients.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -28,17 +28,18 @@ TINY = 1e-12
 class Sam:
     """See the module."""
 
-    def __init__(self, network: nn.Module, rho: float = 0.05, *, adaptive: bool = False) -> None:
+    def __init__(self, network: nn.Module, rho: float = 0.05, *, others: Sequence[nn.Parameter] = ()) -> None:
         """
         Args:
             network: whose parameters are moved; those without a gradient stay.
-            rho: how far, in the length of all weights together; ASAM's authors take ten times SAM's 0.05.
+            rho: how far, in the length of all weights together.
+            others: parameters outside the network that the same optimiser moves.
         """
         if not rho > 0:
             raise ValueError(f"rho must be above 0, not {rho}")
         self.network = network
         self.rho = rho
-        self.adaptive = adaptive
+        self.others = tuple(others)
 
     @contextmanager
     def climbed(self) -> Iterator[None]:
@@ -50,7 +51,7 @@ class Sam:
         statistics = _statistics(self.network)
         before = [tensor.clone() for tensor in statistics]
         kept = self._climb(weights)
-        for weight in weights:
+        for weight in (*weights, *self.others):
             weight.grad = None
         try:
             yield
@@ -66,13 +67,11 @@ class Sam:
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         if not weights:
             return kept
-        slopes = [abs(w) * g for w, g in zip(kept, gradients, strict=True)] if self.adaptive else gradients
-        norm = torch.linalg.vector_norm(torch.stack([length.float() for length in torch._foreach_norm(slopes)]))
+        norm = torch.linalg.vector_norm(torch.stack([length.float() for length in torch._foreach_norm(gradients)]))
         # A tensor all along, so that a GPU is not waited for; not finite: not a step.
         scale = torch.where(norm.isfinite(), self.rho / (norm + TINY), torch.zeros_like(norm))
-        for weight, slope, old in zip(weights, slopes, kept, strict=True):
-            step = slope * abs(old) if self.adaptive else slope
-            weight.add_(torch.where(scale > 0, step * scale, torch.zeros_like(step)))
+        for weight, slope in zip(weights, gradients, strict=True):
+            weight.add_(torch.where(scale > 0, slope * scale, torch.zeros_like(slope)))
         return kept
 
 

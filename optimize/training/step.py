@@ -25,7 +25,8 @@ from torch import Tensor, nn
 class Draw:
     """For augmentations: where random numbers come from, and the size that the batch must have in the end.
 
-    Numbers are drawn on the CPU and moved, so that a batch is the same on every device.
+    Numbers are drawn on the CPU and moved, so that a batch is the same on every device; moved with
+    ``non_blocking=True``, which for ordinary memory waits until they are read and for nothing else.
     """
 
     generator: torch.Generator

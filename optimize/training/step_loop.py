@@ -2,7 +2,9 @@
 
 It knows no technique by name. The objective's terms see the step, the plan says what
 is frozen, the schedule what the rates are; the rest is forward, backward, step. On a
-GPU nothing here waits for it: sums stay there until the epoch's end.
+GPU nothing here waits for it: sums stay there until the epoch's end. (A teacher that
+runs as a graph does: its pictures leave the GPU. So do pictures kept there: their
+places are sent with each batch.)
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from optimize.data.loader import LoadedBatch
+from optimize.errors import TrainingError
 from optimize.seeding import stream_seed
 from optimize.training.assembly import Assembly
 from optimize.training.batches import Batch, endless
@@ -20,6 +22,7 @@ from optimize.training.schedules.rates import set_rates
 from optimize.training.step import Seen, StepView
 
 Tick = Callable[[int], None]  # batches of the epoch that are done
+Pair = tuple[Batch, Batch | None]  # and one of the other domain
 
 
 class EpochSums:
@@ -74,54 +77,50 @@ class StepLoop:
         parts.plan.begin_epoch(parts.network, epoch, parts.epochs)
         parts.objective.train()
         sums = EpochSums(parts.device)
-        targets = endless(parts.target_loader, epoch) if parts.target_loader else None
         batches = self._batches(epoch)
         updates = parts.updates
         for update in range(updates):
-            group = list(islice(batches, parts.recipe.train.accumulate))
             progress = (epoch * updates + update) / max(parts.epochs * updates - 1, 1)
             set_rates(parts.optimiser, parts.schedule, progress, epoch, parts.epochs)
-            others = (
-                [self._target(next(targets), epoch, update, index) for index in range(len(group))] if targets else []
-            )
-            self._update(group, others, progress, epoch, update, sums)
+            self._update(islice(batches, parts.recipe.train.accumulate), progress, epoch, update, sums)
             tick(min((update + 1) * parts.recipe.train.accumulate, parts.steps))
         self.watch.settle()
         return sums
 
-    def _batches(self, epoch: int) -> Iterator[Batch]:
-        size = self.parts.size_at(epoch / self.parts.epochs)
-        loaded = islice(self.parts.loader.epoch(epoch), self.parts.steps)
-        for step, one in enumerate(loaded):
-            yield self.parts.maker.make(one, size, "augment", epoch, step)
-
-    def _target(self, loaded: LoadedBatch, epoch: int, update: int, index: int) -> Batch:
-        size = self.parts.size_at(epoch / self.parts.epochs)
-        return self.parts.target_maker.make(loaded, size, "augment-target", epoch, update, index)
-
-    def _update(
-        self, group: list[Batch], others: list[Batch], progress: float, epoch: int, update: int, sums: EpochSums
-    ) -> None:
-        """Gradients of a group of batches, and one step of the optimiser."""
+    def _batches(self, epoch: int) -> Iterator[Pair]:
+        """An epoch's batches, made one at a time, each with one of the other domain where a term wants it."""
         parts = self.parts
+        size = parts.size_at(epoch / parts.epochs)
+        targets = endless(parts.target_loader, epoch) if parts.target_loader else None
+        for step, one in enumerate(islice(parts.loader.epoch(epoch), parts.steps)):
+            batch = parts.maker.make(one, size, "augment", epoch, step)
+            place = divmod(step, parts.recipe.train.accumulate)
+            other = parts.target_maker.make(next(targets), size, "augment-target", epoch, *place) if targets else None
+            yield batch, other
+
+    def _update(self, group: Iterator[Pair], progress: float, epoch: int, update: int, sums: EpochSums) -> None:
+        """Gradients of a group of batches, the mean over its pictures, and one step of the optimiser."""
+        parts = self.parts
+        pictures = parts.pictures_of(update)
         parts.optimiser.zero_grad(set_to_none=True)
-        for index, batch in enumerate(group):
-            other = others[index] if others else None
-            loss, view = self._backward(batch, other, progress, len(group))
+        pairs = list(group) if parts.sam is not None else group  # that looks at each batch twice
+        for index, (batch, other) in enumerate(pairs):
+            loss, view = self._backward(batch, other, progress, len(batch.targets) / pictures)
             self.watch.look(loss, view, epoch, update * parts.recipe.train.accumulate + index)
             sums.add(loss, view.student.logits.detach()[:, parts.slices[0]], batch.targets[:, parts.slices[0]])
         if parts.sam is not None:
             with parts.sam.climbed():
-                for index, batch in enumerate(group):
-                    self._backward(batch, others[index] if others else None, progress, len(group))
+                for batch, other in pairs:
+                    self._backward(batch, other, progress, len(batch.targets) / pictures)
         self._move()
 
-    def _backward(self, batch: Batch, other: Batch | None, progress: float, group: int) -> tuple[Tensor, StepView]:
+    def _backward(self, batch: Batch, other: Batch | None, progress: float, share: float) -> tuple[Tensor, StepView]:
+        """``share``: how much of its group's pictures the batch is."""
         parts = self.parts
         with parts.precision.context():
             view = self._view(batch, other, progress)
-            loss = parts.objective(view)
-        parts.scaler.scale(loss / group if group > 1 else loss).backward()
+        loss = parts.objective(view)  # in fp32, whatever the networks run in
+        parts.scaler.scale(loss * share if share != 1 else loss).backward()
         return loss, view
 
     def _view(self, batch: Batch, other: Batch | None, progress: float) -> StepView:
@@ -133,7 +132,7 @@ class StepLoop:
             targets=batch.targets,
             slices=parts.slices,
             student=student,
-            teacher=parts.teach(batch) if parts.teach else None,
+            teacher=_in_fp32(parts.teach(batch)) if parts.teach else None,
             target_domain=self._look(other.inputs) if other is not None else None,
             network=parts.network.module,
             progress=progress,
@@ -141,8 +140,16 @@ class StepLoop:
         )
 
     def _look(self, inputs: Tensor) -> Seen:
-        logits = self.parts.forward(inputs).float()
-        return Seen(logits, self.parts.taps.take() if self.parts.taps else {})
+        try:
+            logits = self.parts.forward(inputs)
+        except ValueError as error:
+            if len(inputs) > 1:
+                raise
+            raise TrainingError(
+                f"the network can't train on a batch of one picture: {error}. Take a train.batch_size of 2 or more, "
+                'train.drop_last = true, or model.batch_norm = "frozen"'
+            ) from error
+        return _in_fp32(Seen(logits, self.parts.taps.take() if self.parts.taps else {}))
 
     def _move(self) -> None:
         """Clip, step, average."""
@@ -155,3 +162,7 @@ class StepLoop:
         parts.scaler.update()
         if parts.ema is not None:
             parts.ema.update()
+
+
+def _in_fp32(seen: Seen) -> Seen:
+    return Seen(seen.logits.float(), {name: one.float() for name, one in seen.features.items()})

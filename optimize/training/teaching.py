@@ -66,4 +66,4 @@ def remembered(
     if not cache.is_filled:
         say(f"asking the teacher about {len(store):,} pictures once")
         cache.fill(read, batch_size=batch_size)
-    return lambda batch: cache.seen(batch.indices)
+    return lambda batch: cache.seen(batch.places, device)

@@ -18,14 +18,15 @@ class TrainOptions(Choice):
     Attributes:
         epochs: passes over the training set.
         batch_size: pictures of one forward pass.
-        accumulate: batches whose gradients are summed before the optimiser moves.
-        drop_last: leave out the last batch of an epoch where it is not full.
+        accumulate: batches whose gradients make one step of the optimiser: their mean, each weighed by its pictures.
+        drop_last: leave out the last batch of an epoch where it is not full. One of a single picture is always left
+            out where batch norms learn.
         clip_norm: the largest length of the whole gradient; 0 does not clip.
         ema: how much of its past the average of the weights keeps at a step; 0 keeps none. The average is judged
             and exported.
         sam: sharpness-aware minimisation's radius (Foret et al., 2021), two passes a step; 0 is off.
-        precision: of the forward and backward pass; weights stay in fp32. ``auto``: bf16 where the machine
-            multiplies in it, else fp32. ``fp16`` is for CUDA.
+        precision: of the networks' forward and backward pass; weights, losses and terms stay in fp32.
+            ``auto``: bf16 where the machine multiplies in it, else fp32. ``fp16`` is for CUDA.
         channels_last: pictures and weights lie channel by channel (NHWC); most networks are faster so.
         compile: run the network through ``torch.compile``.
         reestimate_batch_norm: batches to compute the final statistics from, once training ends; 0 keeps the averages.

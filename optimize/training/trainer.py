@@ -3,11 +3,13 @@
 Everything random is drawn by place (seed, epoch, step), everything else is in the
 checkpoint of the last whole epoch. So it makes no difference where a run is killed:
 the same call goes on after that epoch and comes to the same metrics and, on the same
-machine with as many threads, to the same bytes of ``model.onnx``.
+machine with as many threads of its CPU, to the same bytes of ``model.onnx``. On a GPU
+some sums are taken in whatever order they arrive, and the last digits may differ.
 """
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from pathlib import Path
 import torch
 
 from optimize.data.read import Data, read_data
-from optimize.errors import RunError
+from optimize.errors import DataError, RunError
 from optimize.training import checkpointing
 from optimize.training.assembly import Assembly, assembled
 from optimize.training.checkpoint_names import checkpoints
@@ -25,7 +27,7 @@ from optimize.training.epoch_log import EpochLog, EpochTime, read_metrics
 from optimize.training.evaluate_network import EvaluationSet, looked_at
 from optimize.training.finish import finish
 from optimize.training.finished import EpochRow, Finished
-from optimize.training.loss_watch import LossWatch
+from optimize.training.loss_watch import LossWatch, require_finite
 from optimize.training.recipe import Recipe
 from optimize.training.reporter import Reporter, Silent, Stopwatch
 from optimize.training.run_folder import RunFolder
@@ -48,7 +50,7 @@ def train(
 
     Args:
         folder: of the run; made where it is absent. A finished run is only read.
-        data: read from the recipe's ``[data]`` by default.
+        data: read from the recipe's ``[data]`` by default; given, a finished run is asked for them too.
         watch: told of every epoch, those of an earlier call too; what it raises ends the run, which can go on later.
         reporter: tells a person how it goes.
         export: make a bundle, judge it and write the report; else stop at predictions.
@@ -63,6 +65,8 @@ def train(
     with alone(run):
         state = take(run, recipe)
         if state is not None and state.status == "finished" and (state.bundle or not export):
+            if data is not None:
+                require_same_data(run, state, data.report.fingerprint)
             return _read_finished(run, state, watch)
         return _Training(recipe, run, state, reporter or Silent(), watch).run(data, export=export)
 
@@ -84,16 +88,16 @@ class _Training:
         fingerprint = data.report.fingerprint
         if self.state is not None:
             require_same_data(self.folder, self.state, fingerprint)
+        _require_validation(data)
         with assembled(self.recipe, data, self.folder.root, self.reporter.say) as parts:
             self._begin(data, fingerprint)
-            validation = self._evaluation_set(data, parts)
-            try:
-                standing = self._epochs(parts, validation, fingerprint)
-            finally:
-                self.reporter.end()
-            self.reporter.say("judging and exporting" if export else "judging")
-            made = finish(self.recipe, self.folder, parts, standing, data, validation, export=export)
-            validation.close()
+            with closing(self._evaluation_set(data, parts)) as validation:
+                try:
+                    standing = self._epochs(parts, validation, fingerprint)
+                finally:
+                    self.reporter.end()
+                self.reporter.say("judging and exporting" if export else "judging")
+                made = finish(self.recipe, self.folder, parts, standing, data, validation, export=export)
         self._save_state(standing, fingerprint, status="finished", made=made)
         return made
 
@@ -116,13 +120,12 @@ class _Training:
         """Train what is left; every epoch ends in a checkpoint, and only then in what people read."""
         saved = checkpoints(self.folder.checkpoints)
         standing = checkpointing.restore(saved[-1], parts, fingerprint) if saved else Standing()
-        log = EpochLog(self.folder, standing.done)
-        log.write(standing.rows)
-        for row in standing.rows:
-            self._told(row)
         loop = StepLoop(parts, LossWatch(self.folder.bad_batch))
-        self.reporter.begin(standing.done, parts.epochs, parts.steps)
-        try:
+        with closing(EpochLog(self.folder, standing.done)) as log:
+            log.write(standing.rows)
+            for row in standing.rows:
+                self._told(row)
+            self.reporter.begin(standing.done, parts.epochs, parts.steps)
             while not self._is_over(standing):
                 epoch, clock = standing.done, Stopwatch()
                 sums = loop.epoch(epoch, partial(self.reporter.tick, epoch))
@@ -131,6 +134,7 @@ class _Training:
                 if self._looks(epoch):
                     row = looked(row, parts, validation)
                 val_s = clock.lap()
+                require_finite(parts.trained, epoch)
                 standing.observe(row, parts)
                 checkpointing.save(self.folder.checkpoints, parts, standing, fingerprint)
                 log.write(standing.rows, EpochTime(epoch + 1, train_s, val_s, sums.pictures / max(train_s, 1e-9)))
@@ -138,8 +142,6 @@ class _Training:
                 seconds = train_s + val_s
                 self.reporter.epoch(row, seconds, seconds * (parts.epochs - standing.done))
                 self._told(row)
-        finally:
-            log.close()
         return standing
 
     def _row(self, parts: Assembly, epoch: int, sums: EpochSums) -> EpochRow:
@@ -183,16 +185,26 @@ class _Training:
 def looked(row: EpochRow, parts: Assembly, validation: EvaluationSet) -> EpochRow:
     """The row with what the judged weights say of the validation set."""
     logits = validation.logits(parts.judged)
-    first, *others = (looked_at(validation.predictions(logits, task)) for task in range(len(parts.network.tasks)))
-    names = [task.name for task in parts.network.tasks[1:]]
+    found = [validation.predictions(logits, task) for task in range(len(parts.network.tasks))]
+    first = looked_at(found[0])
+    others = zip(parts.network.tasks[1:], found[1:], strict=True)
     return replace(
         row,
         val_loss=first.loss,
         val_top1=first.top1,
         val_top5=first.top5,
         val_ece=first.ece,
-        other_top1={name: one.top1 for name, one in zip(names, others, strict=True)},
+        other_top1={task.name: looked_at(one).top1 for task, one in others if len(one)},
     )
+
+
+def _require_validation(data: Data) -> None:
+    """Raises: DataError: no epoch could be told from another."""
+    if not (data.val.first_labels >= 0).any():
+        raise DataError(
+            f"{data.val.name}: no validation picture has a label for {data.val.tasks[0].name!r}, the first column: "
+            "label some, or name another column first in data.label_columns"
+        )
 
 
 def _read_finished(folder: RunFolder, state: RunState, watch: Watch | None) -> Finished:

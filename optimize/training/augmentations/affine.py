@@ -16,11 +16,11 @@ def sample_affine(pictures: Tensor, maps: Tensor, height: int, width: int, borde
     high, wide = pictures.shape[2:]
     source, result = torch.tensor([wide, high]), torch.tensor([width, height])
     reach = (maps[:, :2, :2] * source[:, None] / result).norm(dim=2)
-    grid = _grid(maps[:, :2].float().to(pictures.device), height, width)
+    grid = _grid(maps[:, :2].float().to(pictures.device, non_blocking=True), height, width)
     padding = "reflection" if border == "reflect" else "border"
     sampled = functional.grid_sample(_smoothed(pictures, reach), grid, "bilinear", padding, align_corners=False)
     if is_plain(border) and _looks_outside(maps):
-        reach = reach.float().to(pictures.device)[:, :, None, None]
+        reach = reach.float().to(pictures.device, non_blocking=True)[:, :, None, None]
         x, y = ((grid[..., axis] + 1) * (size / 2) for axis, size in enumerate((wide, high)))
         inside = inside_share(x, reach[:, 0], wide) * inside_share(y, reach[:, 1], high)
         sampled = framed(sampled, inside[:, None], border)
@@ -50,8 +50,8 @@ def _smoothed(pictures: Tensor, reach: Tensor) -> Tensor:
     shrinks = (reach > ALIASES_BEYOND).any(dim=1).nonzero().flatten()
     if not len(shrinks):
         return pictures
-    widths = reach[shrinks].clamp(min=1).float().to(pictures.device)
-    rows = shrinks.to(pictures.device)
+    widths = reach[shrinks].clamp(min=1).float().to(pictures.device, non_blocking=True)
+    rows = shrinks.to(pictures.device, non_blocking=True)
     down, across = (_own_places(widths[:, axis], pictures.shape[3 - axis]) for axis in (1, 0))
     return pictures.index_copy(0, rows, separable(pictures[rows], down, across))
 

@@ -35,6 +35,7 @@ class Blur(Choice):
         rows = happens(len(pictures), self.probability, draw).nonzero().flatten()
         if not len(rows):
             return pictures
-        widths, rows = sigma[rows].float().to(pictures.device), rows.to(pictures.device)
+        widths = sigma[rows].float().to(pictures.device, non_blocking=True)
+        rows = rows.to(pictures.device, non_blocking=True)
         down, across = (gaussian_weights(widths, size) for size in pictures.shape[2:])
         return pictures.index_copy(0, rows, separable(pictures[rows], down, across).clamp_(0, 1))

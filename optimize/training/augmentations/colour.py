@@ -51,7 +51,8 @@ def apply_mixing(pictures: Tensor, pixel: Tensor, mean: Tensor) -> Tensor:
     if channels == 1:
         pixel, mean = pixel[:, :1].sum(2, keepdim=True), mean[:, :1].sum(2, keepdim=True)
     flat = pictures.reshape(count, channels, high * wide)
-    pixel, mean = pixel.float().to(pictures.device), mean.float().to(pictures.device)
+    pixel = pixel.float().to(pictures.device, non_blocking=True)
+    mean = mean.float().to(pictures.device, non_blocking=True)
     with full_precision():
         shift = mean @ flat.mean(2, keepdim=True)
         changed = torch.baddbmm(shift, pixel, flat)

@@ -24,14 +24,14 @@ class CutMix(Choice):
 
     def __call__(self, pictures: Tensor, targets: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         count, _, height, width = pictures.shape
-        other = torch.randperm(count, generator=draw.generator).to(pictures.device)
+        other = torch.randperm(count, generator=draw.generator).to(pictures.device, non_blocking=True)
         side = (1 - draw_shares(count, self.alpha, self.probability, draw)).sqrt()
         middle = torch.rand(2, count, generator=draw.generator)
         down, across = _span(middle[0], side, height), _span(middle[1], side, width)
         share = 1 - down.sum(1) * across.sum(1) / (height * width)
-        pasted = (down[:, None, :, None] & across[:, None, None, :]).to(pictures.device)
+        pasted = (down[:, None, :, None] & across[:, None, None, :]).to(pictures.device, non_blocking=True)
         mixed = torch.where(pasted, pictures[other], pictures)
-        return mixed, mix_targets(targets, other, share.to(pictures.device))
+        return mixed, mix_targets(targets, other, share.to(pictures.device, non_blocking=True))
 
 
 def _span(middle: Tensor, side: Tensor, size: int) -> Tensor:

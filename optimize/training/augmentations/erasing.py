@@ -41,9 +41,10 @@ class Erasing(Choice):
         rows = happens(len(pictures), self.probability, draw).nonzero().flatten()
         if not len(rows):
             return pictures
-        covered = self._boxes(len(rows), pictures.shape[2], pictures.shape[3], draw).to(pictures.device)
-        cover = self._cover(len(rows), pictures, draw).to(pictures.device)
-        rows = rows.to(pictures.device)
+        covered = self._boxes(len(rows), pictures.shape[2], pictures.shape[3], draw)
+        covered = covered.to(pictures.device, non_blocking=True)
+        cover = self._cover(len(rows), pictures, draw).to(pictures.device, non_blocking=True)
+        rows = rows.to(pictures.device, non_blocking=True)
         return pictures.index_copy(0, rows, torch.where(covered, cover, pictures[rows]))
 
     def _boxes(self, count: int, height: int, width: int, draw: Draw) -> Tensor:

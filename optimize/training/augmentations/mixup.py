@@ -28,8 +28,8 @@ class Mixup(Choice):
     probability: Chance = 1.0
 
     def __call__(self, pictures: Tensor, targets: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
-        other = torch.randperm(len(pictures), generator=draw.generator).to(pictures.device)
-        share = draw_shares(len(pictures), self.alpha, self.probability, draw).to(pictures.device)
+        other = torch.randperm(len(pictures), generator=draw.generator).to(pictures.device, non_blocking=True)
+        share = draw_shares(len(pictures), self.alpha, self.probability, draw).to(pictures.device, non_blocking=True)
         mixed = torch.lerp(pictures[other], pictures, share[:, None, None, None])
         return mixed.clamp_(0, 1), mix_targets(targets, other, share)
 

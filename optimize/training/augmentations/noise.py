@@ -29,6 +29,6 @@ class Noise(Choice):
             return pictures
         grain = torch.randn(len(rows), *pictures.shape[1:], generator=draw.generator)
         grain.mul_(deviation[rows].float()[:, None, None, None])
-        rows = rows.to(pictures.device)
-        noisy = grain.to(pictures.device).add_(pictures[rows]).clamp_(0, 1)
+        rows = rows.to(pictures.device, non_blocking=True)
+        noisy = grain.to(pictures.device, non_blocking=True).add_(pictures[rows]).clamp_(0, 1)
         return pictures.index_copy(0, rows, noisy)

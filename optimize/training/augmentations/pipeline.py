@@ -67,7 +67,7 @@ class Pipeline:
         drawn = torch.randint(len(self.mixes), (len(pictures),), generator=draw.generator)
         pictures, targets = pictures.clone(), targets.clone()
         for number, mix in enumerate(self.mixes):
-            rows = (drawn == number).nonzero().flatten().to(pictures.device)
+            rows = (drawn == number).nonzero().flatten().to(pictures.device, non_blocking=True)
             pictures[rows], targets[rows] = mix(pictures[rows], targets[rows], draw)
         return pictures, targets
 

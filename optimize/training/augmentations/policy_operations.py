@@ -123,8 +123,8 @@ def apply_chosen(
     _recolour(pictures, drawn)
     for operation, rows, amounts in drawn:
         if operation.toning is not None:
-            places = rows.to(pictures.device)
-            toned = operation.toning(pictures[places], amounts.float().to(pictures.device))
+            places = rows.to(pictures.device, non_blocking=True)
+            toned = operation.toning(pictures[places], amounts.float().to(pictures.device, non_blocking=True))
             pictures.index_copy_(0, places, toned)
     return pictures
 
@@ -144,7 +144,7 @@ def _moved(pictures: Tensor, drawn: list[_Drawn]) -> Tensor:
     if not rows:
         return pictures.clone()
     maps = torch.cat([one.operation.maps(one.amounts, frame) for one in drawn if one.operation.maps])
-    places = torch.cat(rows).to(pictures.device)
+    places = torch.cat(rows).to(pictures.device, non_blocking=True)
     moved = resample(pictures[places], maps, frame.height, frame.width, "black")
     return pictures.index_copy(0, places, moved)
 
@@ -155,5 +155,5 @@ def _recolour(pictures: Tensor, drawn: list[_Drawn]) -> None:
     if not mixings:
         return
     keep, spread = (torch.cat(part) for part in zip(*mixings, strict=True))
-    places = torch.cat([one.rows for one in drawn if one.operation.mixing]).to(pictures.device)
+    places = torch.cat([one.rows for one in drawn if one.operation.mixing]).to(pictures.device, non_blocking=True)
     pictures.index_copy_(0, places, colour.apply_mixing(pictures[places], keep, spread))

@@ -62,7 +62,7 @@ def _mirrored(pictures: Tensor, signs: Tensor) -> Tensor:
     """Turn over what has a negative sign: (N, 2), first x, then y."""
     for axis, flipped in ((3, signs[:, 0] < 0), (2, signs[:, 1] < 0)):
         if bool(flipped.any()):
-            rows = flipped.to(pictures.device)[:, None, None, None]
+            rows = flipped.to(pictures.device, non_blocking=True)[:, None, None, None]
             pictures = torch.where(rows, pictures.flip(axis), pictures)
     return pictures
 
@@ -89,8 +89,8 @@ def _copied(pictures: Tensor, down: Tensor, across: Tensor, border: Border) -> T
     rim = int(is_plain(border))
     if rim:
         pictures = functional.pad(pictures, (1, 1, 1, 1), value=level(border))
-    rows = rows.clamp(-rim, high - 1 + rim).add_(rim).long().to(pictures.device)
-    columns = columns.clamp(-rim, wide - 1 + rim).add_(rim).long().to(pictures.device)
+    rows = rows.clamp(-rim, high - 1 + rim).add_(rim).long().to(pictures.device, non_blocking=True)
+    columns = columns.clamp(-rim, wide - 1 + rim).add_(rim).long().to(pictures.device, non_blocking=True)
     numbers = (rows * pictures.shape[3])[:, :, None] + columns[:, None]
     chosen = numbers.flatten(1)[:, None].expand(-1, channels, -1)
     return pictures.flatten(2).gather(2, chosen).view(count, channels, *numbers.shape[1:])
@@ -108,10 +108,10 @@ def _filtered(pictures: Tensor, down: Tensor, across: Tensor, border: Border) ->
 def _line(places: Tensor, size: int, border: Border, device: torch.device) -> tuple[Tensor, Tensor]:
     """For one axis, weights (N, result, size), and how much of each pixel lies inside (N, result)."""
     step = _steps(places, size)
-    inside = inside_share(places, step, size).float().to(device)
+    inside = inside_share(places, step, size).float().to(device, non_blocking=True)
     places = (reflected(places, size) if border == "reflect" else places).clamp(0.5, size - 0.5)
-    reach = step[:, 0].clamp(min=1).float().to(device)
-    return triangle_weights(places.float().to(device), reach, size), inside
+    reach = step[:, 0].clamp(min=1).float().to(device, non_blocking=True)
+    return triangle_weights(places.float().to(device, non_blocking=True), reach, size), inside
 
 
 def _steps(places: Tensor, size: int) -> Tensor:

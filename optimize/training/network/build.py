@@ -24,6 +24,7 @@ from optimize.training.network.options import ModelOptions
 from optimize.training.network.starting_weights import StartingWeights, read_starting_weights
 from optimize.training.network.stochastic_depth import choose_dropout, drop_paths
 from optimize.training.tasks.soft_sharing import SoftSharing
+from optimize.training.weights_digest import weights_digest
 
 
 def build_network(options: ModelOptions, tasks: Sequence[Task], seed: int) -> Network:
@@ -53,6 +54,7 @@ def build_network(options: ModelOptions, tasks: Sequence[Task], seed: int) -> Ne
         architecture=ArchitectureRef(options.architecture, {**options.arguments, "num_classes": total}),
         tasks=tuple(tasks),
         frozen_statistics=options.batch_norm == "frozen",
+        start=weights_digest(weights.state) if weights is not None else None,
         notes=tuple(dict.fromkeys(note for _, notes in made for note in notes)),
     )
     _try(network)
@@ -102,7 +104,7 @@ def _start(module: nn.Module, weights: StartingWeights, classes: list[str]) -> s
     try:
         fit_weights(module, state)
     except ModelZooError as error:
-        raise CheckpointError(f"{weights.said}: {error}") from error
+        raise CheckpointError(f"{weights.found}: {error}") from error
     head_said = "the head is kept" if kept else f"a new head for {len(classes)} classes"
     return f"the weights start from {weights.said}; {head_said}"
 

@@ -20,6 +20,7 @@ class Network:
         architecture: the entry that builds ``module`` again; of one task's network where sharing is soft.
         tasks: whose logits lie side by side, in this order.
         frozen_statistics: batch norms keep theirs.
+        start: digest of the starting weights; None where they are drawn.
         notes: what was done to the starting weights, a line each, for people.
     """
 
@@ -28,6 +29,7 @@ class Network:
     architecture: ArchitectureRef
     tasks: tuple[Task, ...]
     frozen_statistics: bool = False
+    start: str | None = None
     notes: tuple[str, ...] = ()
 
     @property

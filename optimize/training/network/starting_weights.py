@@ -27,7 +27,8 @@ class StartingWeights:
     """Tensors and what is known of them.
 
     Attributes:
-        said: how messages call them.
+        said: how people call them, without a place on this machine: it is published with the bundle.
+        place: where they lie, for messages; empty for the published ones.
         state: name → tensor.
         classes: in the head's order; None where the file does not say.
         spec: the input they were trained for; None where the file does not say.
@@ -41,6 +42,12 @@ class StartingWeights:
     spec: InputSpec | None = None
     architecture: ArchitectureRef | None = None
     is_trunk: bool = False
+    place: str = ""
+
+    @property
+    def found(self) -> str:
+        """How messages call them."""
+        return f"{self.said} ({self.place})" if self.place else self.said
 
 
 def read_starting_weights(weights: str, architecture: str) -> StartingWeights:
@@ -59,14 +66,14 @@ def read_starting_weights(weights: str, architecture: str) -> StartingWeights:
         if path.is_dir():
             found = _of_bundle(bundle_at(path))
         elif path.is_file():
-            found = StartingWeights(said=str(path), state=_load(path))
+            found = StartingWeights(said=path.name, place=str(path), state=_load(path))
         else:
             raise CheckpointError(f"{path}: no such file or folder; the zoo's own weights are called {weights_hint()}")
     except ModelZooError as error:
         raise CheckpointError(_placed(path, error)) from error
     if found.architecture is not None and found.architecture.name != architecture:
         raise CheckpointError(
-            f"{found.said} is a network of {found.architecture.name}, the recipe asks for {architecture}; "
+            f"{found.found} is a network of {found.architecture.name}, the recipe asks for {architecture}; "
             f"set model.architecture = {found.architecture.name!r}, or take other weights"
         )
     return found
@@ -105,10 +112,10 @@ def _load(path: Path) -> "StateDict":
 def _of_bundle(bundle: Bundle) -> StartingWeights:
     from model_zoo.weights import restore
 
-    said = f"{bundle.spec.name}/{bundle.spec.version} in {bundle.folder.parent.parent}"
     module = restore(bundle)
     return StartingWeights(
-        said=said,
+        said=f"{bundle.spec.name}/{bundle.spec.version}",
+        place=str(bundle.folder),
         state=module.state_dict(),
         classes=bundle.labels,
         spec=bundle.spec.input,

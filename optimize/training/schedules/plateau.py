@@ -9,16 +9,16 @@ from optimize.training.schedules.schedule import Share, WarmedSchedule
 
 
 class Plateau(WarmedSchedule):
-    """Multiplied by ``gamma`` after ``patience`` epochs without a better validation loss, and one more.
+    """Multiplied by ``gamma`` after ``patience`` looks at the validation pictures without a better loss, and one more.
 
     The rules are those of torch's ``ReduceLROnPlateau``. It is the one schedule with a state: a resumed run
-    must ``restore`` it. Use an instance for one run: ``recipe.schedule.choice.model_copy()``.
+    must ``restore`` it. A look is taken every ``train.validate_every`` epochs.
 
     Attributes:
         gamma: what a fall multiplies by.
-        patience: epochs that may pass without improvement.
+        patience: looks that may pass without improvement.
         threshold: share of the best by which a loss must be lower to count as better.
-        cooldown: epochs after a fall that are not counted.
+        cooldown: looks after a fall that are not counted.
         minimum: the least factor.
     """
 

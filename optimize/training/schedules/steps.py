@@ -9,6 +9,8 @@ from optimize.training.schedules.schedule import WarmedSchedule
 Fall = Annotated[float, Field(gt=0, le=1)]
 Milestone = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
 
+ROUNDING = 1e-9  # epochs
+
 
 class Step(WarmedSchedule):
     """Multiplied by ``gamma`` every ``every`` epochs.
@@ -45,5 +47,6 @@ class MultiStep(WarmedSchedule):
 
     def shape(self, rest: float, epoch: int, epochs: int) -> float:
         """See ``WarmedSchedule.shape``."""
-        passed = sum(epoch >= (one if isinstance(one, int) else one * epochs) for one in self.milestones)
+        # 0.55 · 100 is 55.000…01 to a computer.
+        passed = sum(epoch >= (one if isinstance(one, int) else one * epochs - ROUNDING) for one in self.milestones)
         return float(self.gamma**passed)

@@ -27,7 +27,6 @@ from optimize.training.step import Seen
 from optimize.training.teacher.teacher import Teacher
 
 Read = Callable[[NDArray[np.int64]], Tensor]
-Watch = Callable[[int, int], None]
 
 
 class TeacherCache:
@@ -52,25 +51,25 @@ class TeacherCache:
         """Whether ``seen`` can be asked."""
         return self._rows is not None
 
-    def seen(self, indices: Tensor) -> Seen:
+    def seen(self, places: Tensor, device: torch.device) -> Seen:
         """What the teacher made of these pictures.
 
         Args:
-            indices: (N,) int64, places in the training set.
+            places: (N,) int64 on the CPU, in the training set.
         Returns:
-            float32 logits (N, classes) on the device of ``indices``.
+            float32 logits (N, classes) on the device, which is not waited for.
+        Raises:
+            TrainingError: the cache is not filled.
         """
         if self._rows is None:
             raise TrainingError("the teacher's logits are not there yet: fill the cache first")
-        rows = self._rows[indices.cpu().numpy()]
-        return Seen(torch.from_numpy(rows).to(indices.device, non_blocking=True))
+        return Seen(torch.from_numpy(self._rows[places.numpy()]).to(device, non_blocking=True))
 
-    def fill(self, read: Read, *, batch_size: int = 64, watch: Watch | None = None) -> None:
+    def fill(self, read: Read, *, batch_size: int = 64) -> None:
         """Ask the teacher about every picture, unless that was done before.
 
         Args:
             read: (n,) places in the training set → float pictures (n, C, H, W) in 0 to 1, on the teacher's device.
-            watch: told (pictures done, pictures) after each portion.
         Raises:
             RunError: the disk is full, or the folder can't be written.
             TrainingError: the teacher says something that is no number.
@@ -83,13 +82,13 @@ class TeacherCache:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 if self._open() is None:  # else another process has filled it, while this one waited
                     file.truncate(0)
-                    self._write(file, read, batch_size, watch)
+                    self._write(file, read, batch_size)
                     Path(file.name).replace(self.path)
         except OSError as error:
             raise RunError(f"{self.path.parent}: the teacher's logits can't be kept: {error}") from error
         self._rows = self._open()
 
-    def _write(self, file: BinaryIO, read: Read, batch_size: int, watch: Watch | None) -> None:
+    def _write(self, file: BinaryIO, read: Read, batch_size: int) -> None:
         layout = {"descr": "<f4", "fortran_order": False, "shape": self._shape}
         np.lib.format.write_array_header_1_0(file, layout)
         for start in range(0, self._shape[0], batch_size):
@@ -98,8 +97,6 @@ class TeacherCache:
             if not logits.isfinite().all():
                 raise TrainingError(f"the teacher {self._teacher.said} gives no numbers for pictures {start} to {stop}")
             file.write(logits.numpy().astype("<f4").tobytes())
-            if watch is not None:
-                watch(stop, self._shape[0])
         file.flush()
 
     def _open(self) -> NDArray[np.float32] | None:

@@ -46,6 +46,11 @@ class EnsembleTeacher(Teacher):
         ]
         return torch.stack(rows).logsumexp(dim=0), {}
 
+    def close(self) -> None:
+        """See ``Teacher.close``."""
+        for member in self.members:
+            member.close()  # type: ignore[operator]
+
     def tap(self, names: Iterable[str]) -> None:
         """Raises: RecipeError: there is no telling whose layers are meant."""
         if list(names):

@@ -53,6 +53,10 @@ class GraphTeacher(Teacher):
         if list(names):
             _ = self.network
 
+    def close(self) -> None:
+        """See ``Teacher.close``."""
+        self._backend.close()
+
 
 def _portions(batch: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]", limit: int) -> list["np.ndarray"]:
     return [batch[start : start + limit] for start in range(0, len(batch), limit)]

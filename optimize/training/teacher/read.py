@@ -1,6 +1,5 @@
 """Find and open the teacher that a recipe names."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +13,11 @@ from optimize.training.teacher.ensemble import EnsembleTeacher
 from optimize.training.teacher.graph_teacher import GraphTeacher
 from optimize.training.teacher.options import TeacherOptions
 from optimize.training.teacher.teacher import Teacher, TorchTeacher
+from optimize.training.weights_digest import weights_digest
 from server.backends import BackendOptions
 
 if TYPE_CHECKING:
     import torch
-
-    from model_zoo.weights import StateDict
 
 
 def read_teacher(
@@ -121,7 +119,7 @@ class _Reader:
             network,
             spec,
             said=str(path),
-            fingerprint=f"{_digest(state)} {architecture} {self.options.arguments} {self.options.size}",
+            fingerprint=f"{weights_digest(state)} {architecture} {self.options.arguments} {self.options.size}",
             own=labels,
             classes=self.classes,
             own_size=self.options.size == "own",
@@ -143,14 +141,3 @@ class _Reader:
             threads=max(self.options.threads, 1),
             max_batch_size=self.options.batch_size,
         )
-
-
-def _digest(state: "StateDict") -> str:
-    """sha256 of names, types, shapes and bytes."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in state.items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -80,6 +80,9 @@ class Teacher(nn.Module):
         """
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Give back what an engine holds; not to be asked after."""
+
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode."""
         return super().train(False)

@@ -5,7 +5,7 @@ there (Goyal et al., "Accurate, Large Minibatch SGD", 2017, and He et al., "Bag 
 Tricks", 2018), so vectors and scalars get none.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TypedDict
 
 from torch import nn
@@ -31,7 +31,6 @@ def parameter_groups(
     epochs: int,
     lr: float,
     weight_decay: float,
-    terms: Iterable[nn.Module] = (),
 ) -> list[ParameterGroup]:
     """The parameters that some epoch trains, few groups, in the order of the stages.
 
@@ -39,12 +38,11 @@ def parameter_groups(
         epochs: of the run; a stage that none of them trains is left out.
         lr: the recipe's; the plan's factors multiply it.
         weight_decay: the recipe's, for weights of two dimensions or more.
-        terms: of the objective; what learns in them trains at the recipe's own rate.
     Raises:
         RecipeError: the plan does not fit the network.
     """
     groups: dict[tuple[float, bool], ParameterGroup] = {}
-    for name, factor, parameter in _with_factors(network, plan, epochs, terms):
+    for name, factor, parameter in _with_factors(network, plan, epochs):
         decays = parameter.ndim > 1
         group = groups.setdefault(
             (factor, decays),
@@ -59,14 +57,9 @@ def parameter_groups(
     return list(groups.values())
 
 
-def _with_factors(
-    network: Network, plan: Plan, epochs: int, terms: Iterable[nn.Module]
-) -> Iterator[tuple[str, float, nn.Parameter]]:
+def _with_factors(network: Network, plan: Plan, epochs: int) -> Iterator[tuple[str, float, nn.Parameter]]:
     """What trains: the name of its part, the factor of its learning rate, and the parameter."""
     parts = stages(network.module)
     for number in plan.ever_trained(len(parts), epochs):
         for parameter in parts[number].parameters():
             yield parts[number].name, plan.lr_factor(number, len(parts)), parameter
-    for term in terms:
-        for parameter in term.parameters():
-            yield "terms", 1.0, parameter

@@ -1,5 +1,6 @@
 """``quickeye train``: flags, defaults, exit codes."""
 
+import argparse
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from optimize.commands.train import main
+from optimize.commands.train_flags import add_flags, content_of
 from optimize.training.defaults import bundle_name, default_content, looks_like_idx
 from optimize.training.recipe import parse_recipe
 from optimize.training.recipe_file import read_content
@@ -144,6 +146,29 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     pages = 32 * 2**21 * 8 // 4096
     assert int(done.stdout.splitlines()[-1]) < pages / 20
+
+
+@pytest.mark.parametrize(
+    ("words", "decay"),
+    [
+        ([], 0.9),
+        (["--no-pretrained"], None),
+        (["--arch", "grey28"], None),
+        (["--arch", "grey28", "--weights", "start.pt"], 0.9),
+        (["--arch", "grey28", "--set", "model.weights=start.pt"], 0.9),
+        (["--no-pretrained", "--set", "transfer.layer_decay=0.8"], 0.8),
+    ],
+)
+def test_first_layers_learn_slower_only_where_weights_start_them(
+    tmp_path: Path, words: list[str], decay: float | None
+) -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+
+    content = content_of(parser.parse_args(["--data", str(tmp_path), *words]))
+
+    assert content["transfer"].get("layer_decay") == decay
+    assert parse_recipe({**content, "name": "x"}).transfer.choice.layer_decay == (decay or 1.0)
 
 
 def test_photos_start_from_published_weights_and_small_grey_pictures_from_nothing(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from model_zoo.header import PictureLimits, read_header
-from model_zoo.preprocess import prepare
-from model_zoo.spec import Resize
+from model_zoo.preprocess import prepare, preprocess
+from model_zoo.spec import InputSpec, Resize
 from optimize.data.array_pictures import ArrayPictures
 from optimize.data.dataset import Dataset, Task
 from optimize.data.image_folder import list_unlabelled
@@ -19,6 +19,7 @@ from optimize.data.listing import settle
 from optimize.data.picture_store import StoredShape, open_store, stored_shape
 from optimize.errors import DataError
 from tests.optimize.data.sets_on_disk import SPEC, photo, save
+from tests.pictures import encode, oriented
 
 TASKS = (Task("label", ("only",)),)
 
@@ -108,11 +109,34 @@ def test_mixed_kinds_of_pictures_take_one_shape(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batch[0, 0], batch[0, 2])
 
 
-def test_an_input_spec_keeps_what_the_server_gives(files: Dataset) -> None:
-    store = open_store(files, SPEC)
-    data = Path(files.source.paths[2]).read_bytes()
-    expected = prepare(data, read_header(data, PictureLimits()), SPEC)
-    np.testing.assert_array_equal(store.batch(np.array([2]))[0].permute(1, 2, 0).numpy(), expected)
+@pytest.mark.parametrize("memory_mb", [0, 100])
+def test_an_input_spec_keeps_what_the_server_gives(tmp_path: Path, memory_mb: int) -> None:
+    large, grey = encode(photo(1, (640, 480)), "jpeg"), encode(photo(2).convert("L"), "jpeg")
+    datas = [large, grey, oriented("jpeg", 6), encode(photo(3), "png")]
+    for number, data in enumerate(datas):
+        (tmp_path / f"{number}.jpg").write_bytes(data)
+    store = open_store(settle(list_unlabelled(tmp_path), TASKS), SPEC, memory_mb=memory_mb)
+    expected = [prepare(data, read_header(data, PictureLimits()), SPEC) for data in datas]
+    np.testing.assert_array_equal(store.batch(np.arange(4)).permute(0, 2, 3, 1).numpy(), np.stack(expected))
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        replace(SPEC, height=32, width=32, resize=Resize("shorter_side", 37)),
+        replace(SPEC, height=32, width=32, resize=Resize("shorter_side", 32)),
+        replace(SPEC, height=32, width=32, resize=Resize("stretch", 0), crop="none"),
+        replace(SPEC, height=32, width=32, resize=Resize("letterbox", 0), crop="none"),
+    ],
+    ids=lambda spec: f"{spec.resize.mode} {spec.resize.size}",
+)
+@pytest.mark.parametrize("memory_mb", [0, 100])
+def test_pixels_of_the_inputs_size_are_served_as_any_others(spec: InputSpec, memory_mb: int) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    batch = open_store(array_of(pixels).subset([2, 0]), spec, memory_mb=memory_mb).batch(np.arange(2))
+    expected = np.stack([preprocess(pixels[2], spec), preprocess(pixels[0], spec)])
+    np.testing.assert_array_equal(batch.permute(0, 2, 3, 1).numpy(), expected)
 
 
 @pytest.mark.parametrize("memory_mb", [0, 100])

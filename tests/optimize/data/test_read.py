@@ -81,6 +81,38 @@ def test_several_folders_train_together(photos: Path) -> None:
     assert prefixes == {"photos", "more"}
 
 
+def test_pictures_of_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for number, place in enumerate(("a", "b")):
+        class_folder(tmp_path / place / "photos", {"cap": 4, "hat": 4}, first=10 * number)
+        (tmp_path / place / "photos" / "cap" / "broken.png").write_bytes(b"")
+    shutil.copy(tmp_path / "a/photos/cap/000.png", tmp_path / "b/photos/cap/000.png")
+    class_folder(tmp_path / "more", {"cap": 1, "hat": 1}, first=100)
+    report = read(tmp_path, train=["a/photos", "b/photos", "more"], val="more", leaks="drop").report
+    assert [one.picture for one in report.unreadable] == ["a/photos/cap/broken.png", "b/photos/cap/broken.png"]
+    assert report.duplicates == (("a/photos/cap/000.png", "b/photos/cap/000.png"),)
+    assert report.dropped == ("more/cap/000.png", "more/hat/000.png")
+
+
+def test_pictures_of_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for number, place in enumerate(("a", "b")):
+        idx_pair(tmp_path / place, "train", [0, 1] * 4, seed=number)
+    data = read(tmp_path, train=["a", "b"])
+    names = {data.train.identifier(index) for index in range(len(data.train))}
+    assert len(names) == len(data.train)
+    assert {name.split("/")[0] for name in names} == {"a", "b"}
+    for place in ("a", "b"):
+        (tmp_path / place / "list.csv").write_text("image,label\n1.png,cap\n2.png,cap\n3.png,hat\n4.png,hat\n")
+        for number in range(1, 5):
+            save(tmp_path / place / f"{number}.png", number + 10 * (place == "b"))
+    listed = read(tmp_path, train=["a/list.csv", "b/list.csv"])
+    assert {listed.val.identifier(index)[2:12] for index in range(len(listed.val))} == {"list.csv: "}
+
+
+def test_one_folder_given_twice_keeps_its_names(photos: Path) -> None:
+    report = read(photos, train=["photos", "photos"]).report
+    assert report.duplicates[0] == ("photos/cap/000.png",) * 2
+
+
 def test_an_idx_folder_has_its_test_set(tmp_path: Path) -> None:
     idx_pair(tmp_path / "idx", "train", [0, 1, 2] * 10)
     idx_pair(tmp_path / "idx", "t10k", [2, 1, 0], seed=1)
@@ -116,6 +148,15 @@ def test_a_limit_takes_the_first_of_each_class(photos: Path) -> None:
     data = read(photos, limit=4, val_share=0.25)
     assert counted(data) == {"train": {"cap": 3, "hat": 3}, "val": {"cap": 1, "hat": 1}}
     assert data.report.unreadable == ()
+
+
+def test_a_limit_is_that_of_all_folders_together(photos: Path) -> None:
+    class_folder(photos / "more", {"hat": 5, "shoe": 9}, first=100)
+    class_folder(photos / "street", {"day": 3, "night": 9}, first=200)
+    data = read(photos, train=["photos", "more"], limit=4, val_share=0.25, target="street")
+    each = {"cap": 3, "hat": 3, "shoe": 3}
+    assert counted(data) == {"train": each, "val": dict.fromkeys(each, 1)}
+    assert data.report.pictures["target"] == 4, "their classes are not known"
 
 
 def test_unreadable_pictures_are_reported_and_left_out(photos: Path) -> None:
@@ -165,6 +206,22 @@ def test_leaks_may_be_dropped_or_stop(leaky: Path) -> None:
     assert report.pictures == {"train": 48, "val": 6}
     with pytest.raises(DataError, match=r"2 training pictures also judge: photos/cap/001\.png is val/cap/anew\.jpg"):
         read(leaky, val="val", leaks="stop")
+
+
+@pytest.mark.parametrize("leaks", ["report", "drop", "stop"])
+def test_pictures_that_validate_and_test_are_reported_and_stay(photos: Path, leaks: str) -> None:
+    for split, first in (("val", 100), ("test", 200)):
+        class_folder(photos / split, {"cap": 2, "hat": 2}, first=first)
+    shutil.copy(photos / "val" / "hat" / "000.png", photos / "test" / "hat" / "copy.png")
+    photo(100).save(photos / "test" / "cap" / "anew.jpg", quality=95)
+    report = read(photos, val="val", test="test", leaks=leaks).report
+    assert [(one.val_picture, one.picture, one.same) for one in report.judge_twice] == [
+        ("val/cap/000.png", "test/cap/anew.jpg", "likely"),
+        ("val/hat/000.png", "test/hat/copy.png", "bytes"),
+    ]
+    assert (report.leaks, report.dropped) == ((), ())
+    assert report.pictures == {"train": 50, "val": 4, "test": 6}
+    assert any("2 pictures of val are in test too (1 of them likely copies)" in one for one in report.warnings)
 
 
 def test_pictures_of_all_kinds_go_together(photos: Path) -> None:

@@ -1,5 +1,7 @@
 """What each entry of ``ENSEMBLES`` makes of tiny networks, against formulas and scikit-learn."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +12,19 @@ from sklearn.ensemble import AdaBoostClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from optimize.data.dataset import Dataset
+from optimize.data.read import Data
 from optimize.ensembles import ENSEMBLES
 from optimize.ensembles.average import best_weights
 from optimize.ensembles.bagging import draw_bag
 from optimize.ensembles.soup import mean_weights
 from optimize.ensembles.workshop import Made, Workshop
-from optimize.errors import RecipeError
+from optimize.errors import RecipeError, RunError
 from optimize.judging.predictions import Predictions
 from optimize.training.run_folder import RunFolder
 from tests.optimize.ensembles.fakes import (
-    CLASSES,
     SPEC,
+    Halves,
     TinyNet,
     TinyTrainer,
     data_of,
@@ -34,8 +38,8 @@ from tests.optimize.ensembles.fakes import (
 )
 
 
-def workshop(folder: Path, trainer: TinyTrainer | None = None, **tables: object) -> Workshop:
-    tools = tools_of(trainer)
+def workshop(folder: Path, trainer: TinyTrainer | None = None, data: Data | None = None, **tables: object) -> Workshop:
+    tools = tools_of(trainer, data)
     recipe = recipe_of(**tables)
     return Workshop(recipe, folder, tools, tools.read(recipe))
 
@@ -147,6 +151,15 @@ def test_bags_are_drawn_within_classes_and_the_rest_judges(tmp_path: Path) -> No
     assert len({data.report.fingerprint for _, _, data in trainer.calls}) == 4
 
 
+def test_a_picture_stored_twice_is_not_out_of_a_bag_that_holds_its_copy(tmp_path: Path) -> None:
+    data = data_of()
+    source = data.train.source
+    assert isinstance(source, Halves)
+    source.pictures[:60] = np.tile(source.pictures[:3], (20, 1, 1, 1))
+    made = ENSEMBLES.choose("bagging", {"members": 2}).make(workshop(tmp_path, data=data))
+    assert made.facts == {"out_of_bag": None}, "each bag holds some of each class, so each picture"
+
+
 def _alone(folder: Path, member: int, dataset: object) -> np.ndarray:
     return predict(opened(folder / "members" / str(member)).module, dataset, SPEC).logits.astype(np.float64)  # type: ignore[arg-type]
 
@@ -155,14 +168,19 @@ def test_stacking_is_a_regression_on_answers_to_unseen_pictures(tmp_path: Path) 
     trainer = TinyTrainer()
     made = ENSEMBLES.choose("stacking", {"members": 2, "folds": 3}).make(workshop(tmp_path, trainer))
     assert len(trainer.calls) == 2 * (3 + 1)
-    for name, _, data in trainer.calls:
-        inside, outside = set(data.train.positions.tolist()), set(data.val.positions.tolist())
-        assert not inside & outside, f"{name} would be judged by what it was trained on"
-    folds = [data.val.positions for name, _, data in trainer.calls if name.startswith("1-")]
-    assert np.array_equal(np.sort(np.concatenate(folds)), data_of().train.positions), "each picture is left out once"
-
     train, val = data_of().train, data_of().val
+    for name, _, data in trainer.calls:
+        assert np.array_equal(data.val.positions, val.positions), f"{name} would choose by what the regression learns"
+    folds = [
+        (name, np.setdiff1d(train.positions, data.train.positions))
+        for name, _, data in trainer.calls
+        if name.startswith("1-")
+    ]
+    assert np.array_equal(np.sort(np.concatenate([one for _, one in folds])), train.positions), "each is left out once"
     unseen = [Predictions.load(RunFolder(tmp_path).predictions(f"out_of_fold-{k}")) for k in (1, 2)]
+    for name, places in folds:
+        alone = predict(opened(tmp_path / "members" / name).module, train.subset(places), SPEC)
+        assert np.allclose(unseen[0].logits[places], alone.logits, atol=1e-5), "by the one training without it"
     assert all(np.array_equal(one.labels, train.first_labels) for one in unseen)
     rows = np.concatenate([log_softmax(one.logits.astype(np.float64), axis=1) for one in unseen], axis=1)
     reference = LogisticRegression(C=1.0, max_iter=5000, tol=1e-6).fit(rows, train.first_labels)
@@ -188,6 +206,43 @@ def features(folder: Path, dataset: object) -> np.ndarray:
     net.head = torch.nn.Identity()
     with torch.no_grad():
         return net(pixels(dataset)).double().numpy()  # type: ignore[arg-type]
+
+
+def boosted(source: str, folder: Path, data: Data) -> Made:
+    return ENSEMBLES.choose("boosting", {"rounds": 5, "source": source}).make(workshop(folder, data=data))
+
+
+def refingered(data: Data, train: Dataset) -> Data:
+    """Other training pictures, as reading them would say it."""
+    return replace(data, train=train, report=replace(data.report, fingerprint="another"))
+
+
+def test_kept_features_are_those_of_these_pictures_and_this_trunk(tmp_path: Path) -> None:
+    first, second = sources(tmp_path, 2)
+    data, run = data_of(), tmp_path / "run"
+    before = answers(boosted(first, run, data)).logits
+    kept = {path: path.read_bytes() for path in (run / "features").iterdir()}
+    assert len(kept) == 2
+    assert np.array_equal(answers(boosted(first, run, data)).logits, before)
+    assert {path: path.read_bytes() for path in kept} == kept
+
+    for changed in (data.train.subset(np.arange(59)), data.train.subset([5, *range(1, 60)])):
+        own = refingered(data, changed)
+        found = answers(boosted(first, run, own)).logits
+        assert np.array_equal(found, answers(boosted(first, tmp_path / f"new-{len(changed)}", own)).logits)
+        boosted(first, run, data)
+
+    shutil.copy(tmp_path / "given-1/weights.pt", tmp_path / "given-0/weights.pt")
+    found = answers(boosted(first, run, data)).logits
+    assert np.array_equal(found, answers(boosted(second, tmp_path / "retrained", data)).logits)
+
+
+def test_broken_features_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "run/features/train.npz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(RunError, match=r"train\.npz can't be read: .*delete it"):
+        boosted(sources(tmp_path, 1)[0], tmp_path / "run", data_of())
 
 
 def test_gradient_boosting_keeps_the_architecture_and_lowers_the_loss(tmp_path: Path) -> None:
@@ -235,32 +290,13 @@ def test_the_mean_of_one_network_is_that_network() -> None:
 
 def test_networks_that_do_not_mix_are_refused(tmp_path: Path) -> None:
     tools = tools_of()
-    known = {"a": network_of(TinyNet()), "b": network_of(TinyNet(2), ("dark", "left"))}
-    own = tools_of()
+    known = {"a": network_of(TinyNet()), "b": network_of(TinyNet(), spec=replace(SPEC, graph_mean=(90.0,)))}
+    own = replace(tools, open=lambda path: known[path.name])
     shop = Workshop(recipe_of(), tmp_path, own, tools.read(recipe_of()))
-    object.__setattr__(own, "open", lambda path: known[path.name])
-    with pytest.raises(RecipeError, match="other classes"):
-        ENSEMBLES.choose("average", {"sources": ["a", "b"]}).make(shop)
     with pytest.raises(RecipeError, match="no soup"):
         ENSEMBLES.choose("soup", {"sources": ["a", "b"]}).make(shop)
     with pytest.raises(RecipeError, match="as many weights"):
         ENSEMBLES.choose("average", {"sources": ["a", "b"], "weights": [1.0]})
-
-
-def test_members_with_their_classes_in_another_order_are_put_in_order(tmp_path: Path) -> None:
-    net, turned = TinyNet(seed=1), TinyNet(seed=1)
-    order = [2, 0, 1]
-    with torch.no_grad():
-        turned.head.weight.copy_(net.head.weight[order])
-        turned.head.bias.copy_(net.head.bias[order])
-    own = tools_of()
-    other = network_of(turned, tuple(CLASSES[k] for k in order))
-    object.__setattr__(own, "open", lambda path: {"a": network_of(net), "b": other}[path.name])
-    made = ENSEMBLES.choose("average", {"sources": ["a", "b"]}).make(
-        Workshop(recipe_of(), tmp_path, own, own.read(recipe_of()))
-    )
-    alone = log_softmax(predict(net, data_of().val, SPEC).logits.astype(np.float64), axis=1)
-    assert np.allclose(answers(made).logits, alone, atol=1e-5)
 
 
 def test_inputs_are_all_pictures_in_order() -> None:

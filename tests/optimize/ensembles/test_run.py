@@ -10,14 +10,20 @@ import pytest
 import torch
 from PIL import Image
 
+from optimize.data.dataset import Dataset, Task
 from optimize.data.read import Data
-from optimize.ensembles.run import train_ensemble
+from optimize.data.report import DataReport
+from optimize.ensembles.composite import mean_of
+from optimize.ensembles.run import export, judge, train_ensemble
+from optimize.ensembles.workshop import Member, Workshop
+from optimize.errors import TrainingError
 from optimize.search.run import run_search
 from optimize.training.compound_run import Tools
 from optimize.training.cross_validation import cross_validate
 from optimize.training.finished import EpochRow, Finished
 from optimize.training.real_tools import open_network, real_tools
 from optimize.training.recipe import Recipe, parse_recipe
+from tests.optimize.ensembles.fakes import CLASSES, Halves, TinyNet, data_of, network_of, recipe_of, tools_of
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +71,36 @@ def test_an_ensemble_ends_as_a_bundle_that_can_be_opened_again(pictures: Path, t
     assert "halves" in (folder / "report.html").read_text()
     card = (result.bundle / "CARD.md").read_text()
     assert "ensemble (deep) of 2" in card
+
+
+def easy(n: int) -> Data:
+    """Pictures that a tiny network never mistakes, a third of them to validate on."""
+    source = Halves(3 * n, noise=1.0)
+    labels = source.labels[:, None].astype(np.int64)
+    every = Dataset("easy", source, np.arange(3 * n), labels, (Task("label", CLASSES),))
+    train, val = (every.subset(np.arange(k * n, (k + 1) * n), name) for k, name in enumerate(("train", "val")))
+    return Data(train, val, None, None, DataReport("fingerprint", {}, {}))
+
+
+def test_pictures_that_are_all_answered_rightly_leave_the_probabilities_alone(tmp_path: Path) -> None:
+    recipe = recipe_of(ensemble={"name": "deep", "members": 2})
+    result = train_ensemble(recipe, tmp_path, tools_of(data=easy(120)))
+    assert result.figures["val"].top1 == 1.0
+    assert json.loads((tmp_path / "ensemble.json").read_text())["temperature"] == 1.0
+
+
+def test_an_ensemble_killed_at_its_store_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    shop = Workshop(recipe_of(), tmp_path, tools_of(), data_of())
+    for name in ("store", ".store-before", ".store-making"):
+        (tmp_path / name / "left").mkdir(parents=True)
+    members = [Member(str(seed), network_of(TinyNet(seed=seed))) for seed in (1, 2)]
+    bundle = export(shop, mean_of(members), {}, 1.0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["tiny"]
+
+    nowhere = replace(bundle, spec=replace(bundle.spec, runs_on=()))
+    with pytest.raises(TrainingError, match="no engine of this machine runs the bundle"):
+        judge(shop, nowhere, {}, 1.0, {})
 
 
 class Killed(BaseException):

@@ -14,15 +14,16 @@ from model_zoo.heat_map import map_box, overlay
 from model_zoo.store import shipped_store
 from optimize.errors import DataError
 from optimize.judging.ask import CHUNK, ask, first_of_each_class
+from optimize.judging.evaluation import evaluate
 from optimize.judging.judge import judge
 from optimize.judging.judged_model import BATCH, BundleModel
-from optimize.judging.latency import ROUNDS, measure_latency
+from optimize.judging.latency import ROUNDS, Latency, measure_latency
 from optimize.judging.mistake_pictures import load_mistake_pictures, mistake_pictures, save_mistake_pictures
 from optimize.judging.robustness import SEVERITIES, robustness
 from optimize.judging.run_judgement import RunJudgement, judge_run
 from optimize.judging.temperature import fit_temperature
 from optimize.training.run_folder import RunFolder
-from tests.optimize.judging.sets import Brightness, shades
+from tests.optimize.judging.sets import Brightness, Pictures, shades
 
 
 def pixels_of(uri: str) -> np.ndarray:
@@ -80,6 +81,33 @@ def test_mistakes_are_shown_with_what_spoke_for_them(tmp_path: Path) -> None:
         assert np.array_equal(pixels_of(one.heat), heat)
     save_mistake_pictures(tmp_path / "mistakes.json", "val", shown)
     assert load_mistake_pictures(tmp_path / "mistakes.json") == ("val", shown)
+
+
+class SameNames(Pictures):
+    """Two folders that hold pictures of the same names."""
+
+    def identifier(self, index: int) -> str:
+        return f"{index % 10}.png"
+
+
+def test_of_two_pictures_of_one_name_the_one_that_was_mistaken_is_shown() -> None:
+    """Broken pictures and those without a label before it shift its place in the predictions, not in the set."""
+    model, dataset = Brightness(), shades(20, wrong=(7, 12))
+    labels = dataset.labels.copy()
+    labels[5] = -1
+    source = SameNames([dataset.read(place) for place in range(20)], broken=frozenset({3}))
+    found = evaluate(model, replace(dataset, source=source, labels=labels), seed=0)
+    shown = mistake_pictures(model, replace(dataset, source=source), found.judgement.mistakes)
+    assert {one.mistake.index for one in shown} == {7, 12}
+    for one in shown:
+        assert np.array_equal(pixels_of(one.picture), dataset.read(one.mistake.index))
+
+
+def test_pictures_that_were_not_judged_are_not_shown() -> None:
+    model, dataset = Brightness(), shades(20, wrong=(7, 12))
+    mistakes = judge(ask(model, dataset).predictions, seed=0, rounds=5).mistakes
+    with pytest.raises(DataError, match="these are not the ones judged"):
+        mistake_pictures(model, dataset.subset(range(10)), mistakes)
 
 
 def test_a_bundle_s_own_maps_are_drawn_and_large_pictures_made_small() -> None:
@@ -144,11 +172,37 @@ def test_a_run_is_judged_on_test_with_the_temperature_of_validation(tmp_path: Pa
     assert json.loads(folder.judgement.read_bytes())["model"]["name"] == "brightness"
     split, shown = load_mistake_pictures(folder.mistakes)
     assert (split, [one.mistake.index for one in shown]) == ("test", [2])
+    assert found.folded_temperature is None
+
+
+@pytest.mark.parametrize(("temperature", "folded"), [(1.7, 1.7), (1.0, None), (None, None)])
+def test_what_was_folded_into_the_bundle_is_kept(
+    tmp_path: Path, temperature: float | None, folded: float | None
+) -> None:
+    answers = {"val": ask(Brightness(), shades(60, wrong=(1,))).predictions}
+    judge_run(RunFolder(tmp_path), answers, seed=0, temperature=temperature)
+    assert RunJudgement.load(RunFolder(tmp_path).judgement).folded_temperature == folded
+
+
+def test_how_quick_a_run_s_bundle_is_lies_beside_its_judgement(tmp_path: Path) -> None:
+    """Not in it: that file is the same whenever the run is judged."""
+    model = BundleModel(shipped_store().open("efficientnet_lite0"), "fake", threads=1)
+    answers = {"val": ask(Brightness(), shades(20)).predictions}
+    files = []
+    for name in ("one", "two"):
+        folder = RunFolder(tmp_path / name)
+        judge_run(folder, answers, seed=0, model=model, latency_seconds=0.05)
+        files.append(folder.judgement.read_bytes())
+        found = Latency.load(folder.latency)
+        assert (found.model, found.backend, found.threads) == (model.name, "fake", 1)
+        assert found.n >= ROUNDS
+    model.close()
+    assert files[0] == files[1]
 
 
 def test_files_that_are_something_else_are_refused(tmp_path: Path) -> None:
     (tmp_path / "odd.json").write_text('{"val": 3}')
-    for load in (RunJudgement.load, load_mistake_pictures):
+    for load in (RunJudgement.load, Latency.load, load_mistake_pictures):
         for name in ("odd.json", "absent.json"):
             with pytest.raises(DataError, match=name):
                 load(tmp_path / name)

@@ -28,6 +28,21 @@ def test_a_stratified_draw_keeps_each_class_s_size(groups: list[int], seed: int)
             assert (weights[:, labels == one].sum(axis=1) == groups.count(one)).all()
 
 
+def test_a_stratified_draw_counts_the_block_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many groups there are: once for each would take minutes of a thousand classes."""
+    counted: list[int] = []
+    bincount = np.bincount
+
+    def counting(places: np.ndarray, minlength: int) -> np.ndarray:
+        counted.append(len(places))
+        return bincount(places, minlength=minlength)
+
+    monkeypatch.setattr(np, "bincount", counting)
+    (weights,) = draws(300, 5, np.random.default_rng(0), np.arange(300) % 100)
+    assert counted == [5 * 300]
+    assert weights.dtype == np.float64
+
+
 def test_the_spread_of_a_mean_is_the_textbook_s() -> None:
     values = np.random.default_rng(0).exponential(size=400)
     drawn = bootstrap(lambda weights: (weights @ values / 400)[:, None], 400, np.random.default_rng(1), rounds=4000)

@@ -2,18 +2,26 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from math import comb, sqrt
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, poisson
 
 from optimize.errors import DataError
-from optimize.judging.comparison import compare, mcnemar, paired_bootstrap
+from optimize.judging.comparison import ALPHA, compare, mcnemar, paired_bootstrap
+from optimize.judging.paired_interval import tango
 from optimize.judging.predictions import Predictions
-from optimize.judging.resolution import pictures_to_settle, resolvable_paired, resolvable_unpaired
+from optimize.judging.resolution import (
+    FEWEST_EXPECTED,
+    Z_POWER,
+    pictures_to_settle,
+    resolvable_paired,
+    resolvable_unpaired,
+)
 from tests.optimize.judging.invented import named, predictions
 
 
@@ -72,8 +80,18 @@ def test_equal_models_are_not_told_apart() -> None:
     some = predictions(150, 3)
     found = compare(some, some, seed=0)
     assert (found.difference, found.p_exact, found.p_mid, found.to_settle) == (0, 1, 1, None)
-    assert found.ci95 == (0, 0)
+    assert found.ci95 == tango(0, 0, 150)
+    assert found.bootstrap95 == (0, 0)
     assert "No difference is shown" in found.verdict
+
+
+def test_few_disagreements_are_no_certainty() -> None:
+    """Two of a hundred: that difference is not shown, so it is not said that such a one would be."""
+    found = compare(*pair(100, 2, 0), seed=0)
+    assert found.p_mid == pytest.approx(0.25)
+    assert found.resolves > found.difference
+    assert found.ci95[0] < 0 < found.ci95[1]
+    assert "100 pictures resolve about 6.7 points here; to settle this one takes about 39" in found.verdict
 
 
 def test_few_pictures_are_no_evidence() -> None:
@@ -90,6 +108,21 @@ def test_classes_are_matched_by_name_whatever_their_order() -> None:
         some.identifiers,
     )
     assert compare(some, moved, seed=0).same_answer == 1
+
+
+def cranes() -> Predictions:
+    """Two classes of one name, as ImageNet has."""
+    return replace(predictions(120, 4), classes=("crane", "crane", "heron", "stork"))
+
+
+def test_classes_of_one_name_are_compared_where_they_stand_alike() -> None:
+    assert compare(cranes(), cranes(), seed=0).same_answer == 1
+
+
+def test_classes_of_one_name_can_t_be_matched_in_another_order() -> None:
+    moved = replace(cranes(), classes=("crane", "heron", "stork", "crane"))
+    with pytest.raises(DataError, match="several have one name: crane;"):
+        compare(cranes(), moved, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +142,7 @@ def test_what_can_t_be_compared_is_refused(change: dict[str, object], said: str)
 @given(st.floats(0.01, 0.6), st.integers(200, 100_000))
 def test_what_resolves_and_what_settles_are_each_other_s_inverse(disagreeing: float, n: int) -> None:
     smallest = resolvable_paired(disagreeing, n)
-    if smallest < disagreeing:  # else no split of so few disagreements would show
+    if smallest < disagreeing:  # else so few disagreements show nothing, however they split
         assert pictures_to_settle(smallest, disagreeing) == pytest.approx(n, abs=1.5)
 
 
@@ -123,3 +156,22 @@ def test_power_is_what_it_says(share: float, n: int) -> None:
     middle = (a + b) / 2
     shown = np.abs(a - b) > 1.96 * np.sqrt(2 * middle * (1 - middle) / n)
     assert shown.mean() == pytest.approx(0.8, abs=0.03)
+
+
+def test_five_disagreements_are_the_fewest_that_show() -> None:
+    shown = [count for count in range(1, 9) if mcnemar(count, 0)[1] < ALPHA]
+    assert shown == [5, 6, 7, 8]
+    assert poisson.sf(4, FEWEST_EXPECTED) == pytest.approx(norm.cdf(Z_POWER), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [100, 1000])
+@pytest.mark.parametrize("disagreeing", [0.0, 0.01, 0.02, 0.1, 0.3])
+def test_paired_power_is_what_it_says(disagreeing: float, n: int) -> None:
+    """Simulated: models that differ by as much are told apart four times in five, few disagreements or many."""
+    difference = resolvable_paired(disagreeing, n)
+    share = max(disagreeing, difference)
+    shares = [(share + difference) / 2, (share - difference) / 2, 1 - share]
+    tables = np.random.default_rng(0).multinomial(n, shares, 2000)
+    p_values = lru_cache(None)(mcnemar)
+    shown = [p_values(int(this), int(other))[1] < ALPHA for this, other, _ in tables]
+    assert 0.77 < np.mean(shown) < 0.92

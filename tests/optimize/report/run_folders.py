@@ -49,7 +49,8 @@ def whole_run(root: Path, *, classes: int = 10, names: tuple[str, ...] | None = 
     pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
     pictures = [MistakePicture(one, data_uri(pixels), data_uri(pixels[:, :, :1])) for one in judged.mistakes[:4]]
     save_mistake_pictures(folder.mistakes, "test", pictures)
-    RunJudgement(val=judged, test=judged, model=FACTS, latency=QUICK, robustness=WORSE).save(folder.judgement)
+    RunJudgement(val=judged, test=judged, model=FACTS, robustness=WORSE, folded_temperature=1.3).save(folder.judgement)
+    QUICK.save(folder.latency)
     return folder
 
 

@@ -5,14 +5,17 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from optimize.errors import RunError
 from optimize.judging.judge import judge
-from optimize.report.confusion import MOST, view
+from optimize.judging.predictions import Predictions
+from optimize.judging.run_judgement import judge_run
+from optimize.report.confusion import MOST, WORST, view
 from optimize.report.write import write_report
 from optimize.training.run_folder import RunFolder
-from tests.optimize.judging.invented import predictions
+from tests.optimize.judging.invented import named, predictions
 from tests.optimize.report.run_folders import whole_run
 
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "$x^2$ {{ 7*7 }}", "\u202eetihw", "衣服")
@@ -66,6 +69,8 @@ def test_every_part_of_a_run_is_there(page: Page) -> None:
         "garments", "Learning", "Data", "Class by class", "What is taken for what", "Ranking", "Calibration",
         "Worst mistakes", "When pictures get worse", "Do it again", "quickeye train", "4.6 MB", "7.2 ms", "2.0 minutes",
         "class 1 is rare", "broken<b>.jpg: it ends in the middle", "gaussian noise", "pretrained",
+        "2 threads of a CPU", "T = 1.30 is folded into the bundle's last layer",
+        "20 more of the worst 24 are not shown",
     ]  # fmt: skip
     assert [part for part in wanted if part not in page.text] == []
     plots = set(page.values("aria-label"))
@@ -104,11 +109,33 @@ def test_strangers_names_are_text(tmp_path: Path) -> None:
     assert page.open == []
 
 
-PARTS = ("recipe", "metrics", "times", "data", "judgement", "mistakes")
+SURE = named(np.eye(3)[np.arange(150) % 3], np.arange(150) % 3)
+
+
+@pytest.mark.parametrize(
+    ("answers", "temperature", "said"),
+    [
+        ({"val": predictions(60, 3), "test": predictions(60, 3)}, 1.0, "No temperature was fitted"),
+        ({"val": SURE}, 1.0, "The temperature was fitted on these pictures, cross-fitted"),
+        ({"val": predictions(200, 3)}, None, "The temperature was fitted on these pictures, cross-fitted"),
+    ],
+    ids=["few validation pictures", "all right", "cross-validation"],
+)
+def test_a_temperature_that_no_bundle_has_is_not_said_to_be_folded(
+    tmp_path: Path, answers: dict[str, Predictions], temperature: float | None, said: str
+) -> None:
+    judge_run(RunFolder(tmp_path), answers, seed=0, temperature=temperature)
+    page = Page(write_report(RunFolder(tmp_path)).read_text(encoding="utf-8"))
+    assert said in page.text
+    assert "folded" not in page.text
+
+
+PARTS = ("recipe", "metrics", "times", "data", "judgement", "latency", "mistakes")
 SAID = {
     "metrics": "No epoch has ended yet",
     "data": "data.json is not there",
     "judgement": "Nothing was judged",
+    "latency": "Latency was not measured",
     "mistakes": "The pictures are not at hand",
 }
 
@@ -122,7 +149,7 @@ def test_what_a_run_lacks_is_said(run: RunFolder, tmp_path: Path, absent: str) -
     assert page.open == []
 
 
-@pytest.mark.parametrize("broken", ["recipe", "metrics", "data", "judgement", "mistakes"])
+@pytest.mark.parametrize("broken", ["recipe", "metrics", "data", "judgement", "latency", "mistakes"])
 @pytest.mark.parametrize("content", [b"{}", b"\xff\xfe,\n1,2"])
 def test_a_broken_part_is_left_out_and_the_rest_told(
     run: RunFolder, tmp_path: Path, broken: str, content: bytes
@@ -162,6 +189,19 @@ def test_the_confusion_matrix_has_every_count_or_says_what_it_leaves_out(classes
     # A page is 1,080 px wide at most; more scrolls.
     assert drawn.left_px + drawn.cell_px * len(drawn.columns) < 1500
     assert drawn.font_px >= 8
+
+
+def test_many_classes_that_take_the_pictures_of_others_and_have_none_can_be_drawn() -> None:
+    """Two pictures of each of 200 classes, called so by 100 classes without one: these have most mistakes."""
+    labels = np.repeat(np.arange(200), 2)
+    judgement = judge(named(np.eye(300)[200 + np.arange(400) % 100], labels), seed=0, rounds=2)
+    drawn = view(judgement)
+    assert len(drawn.rows) == len(drawn.columns) == WORST
+    assert {int(name.removeprefix("class ")) < 200 for name in drawn.rows} == {True}
+    assert {int(name.removeprefix("class ")) < 200 for name in drawn.columns} == {False}
+    assert drawn.cells
+    assert "of 300 classes, the rows are the 60 with most mistakes" in drawn.left_out
+    assert drawn.left_px > 0
 
 
 def test_rows_are_only_classes_that_have_pictures() -> None:

@@ -39,11 +39,11 @@ class BlankPictures:
         return bytes([index])
 
 
-def fake_data(n: int = 40) -> Data:
+def fake_data(n: int = 40, fingerprint: str = "fingerprint") -> Data:
     """Two classes, alternating; 10 of them validate."""
     labels = (np.arange(n) % 2).reshape(-1, 1).astype(np.int64)
     every = Dataset("blank", BlankPictures(), np.arange(n), labels, (Task("label", ("even", "odd")),))
-    report = DataReport("fingerprint", {}, {})
+    report = DataReport(fingerprint, {}, {})
     return Data(every.subset(np.arange(10, n)), every.subset(np.arange(10)), None, None, report)
 
 
@@ -137,6 +137,11 @@ def dying_tools() -> Tools:
             os.kill(os.getpid(), 9)
 
     return fake_tools(FakeTrainer(after_epoch=after_epoch))
+
+
+def failing_tools() -> Tools:
+    """For another process: no training succeeds."""
+    return fake_tools(FakeTrainer(fails=lambda recipe: "no memory"))
 
 
 def recipe_with(search: dict[str, object], **tables: object) -> Recipe:

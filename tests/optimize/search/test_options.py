@@ -72,6 +72,32 @@ def test_grids_by_hand() -> None:
     assert Span(choices=["a", {"name": "b"}]).grid() == ["a", {"name": "b"}]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "step", "values"),
+    [
+        (0.0, 0.9, 0.3, [0.0, 0.3, 0.6, 0.9]),
+        (0, 0.9, 0.3, [0.0, 0.3, 0.6, 0.9]),
+        (0.0, 1.0, 0.3, [0.0, 0.3, 0.6, 0.9]),
+        (0.1, 0.7, 0.1, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]),
+        (1e-5, 3e-5, 1e-5, [1e-5, 2e-5, 3e-5]),
+        (1, 8, 3, [1, 4, 7]),
+    ],
+)
+def test_every_step_is_tried_up_to_the_end(low: float, high: float, step: float, values: list[float]) -> None:
+    import optuna
+
+    from optimize.search.suggestion import suggest
+
+    options = SearchOptions.model_validate({"space": {"x": {"low": low, "high": high, "step": step}}})
+    assert options.space["x"].grid() == values
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    tried = {suggest(study.ask(), options)["x"] for _ in range(100)}
+    assert sorted(map(float, tried)) == pytest.approx(values)  # type: ignore[arg-type]
+    study = optuna.create_study(sampler=SAMPLERS.choose("grid").build(0, 0, options.space))
+    study.optimize(lambda trial: float(suggest(trial, options)["x"]))  # type: ignore[arg-type]
+    assert sorted(one.params["x"] for one in study.trials) == values
+
+
 @given(low=st.floats(1e-6, 1e3), factor=st.floats(1.0, 1e6), points=st.integers(2, 50), log=st.booleans())
 def test_a_grid_lies_within_its_range_in_order(low: float, factor: float, points: int, log: bool) -> None:
     span = Span(low=low, high=low * factor, log=log, points=points)

@@ -1,19 +1,23 @@
 """Searches with a training that is a formula: what is found, what survives a kill, what is refused."""
 
 import contextlib
+import fcntl
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from optimize.data.read import Data
 from optimize.errors import RecipeError, RunError, TrainingError
-from optimize.search.results import SearchResult
+from optimize.search import results
+from optimize.search.results import SearchResult, publish
 from optimize.search.run import run_search
 from optimize.training.compound_run import Tools
 from optimize.training.recipe import Recipe
-from tests.optimize.search.fakes import LR, FakeTrainer, fake_tools, recipe_with
+from tests.optimize.search.fakes import LR, FakeTrainer, fake_data, fake_tools, recipe_with
 
 
 def without_pruning(**more: object) -> dict[str, object]:
@@ -154,6 +158,43 @@ def test_trials_that_all_fail_end_the_search(tmp_path: Path) -> None:
         searched(recipe_with(without_pruning(n_trials=2)), tmp_path / "few", fake_tools(trainer))
 
 
+def test_a_search_that_fails_or_is_interrupted_leaves_what_it_found(tmp_path: Path) -> None:
+    trainer = FakeTrainer(fails=lambda recipe: "no memory")
+    with pytest.raises(TrainingError, match="first 5 trials"):
+        run_search(recipe_with(without_pruning(n_trials=50)), tmp_path / "hopeless", fake_tools(trainer))
+    found = json.loads((tmp_path / "hopeless/search.json").read_text())
+    assert {one["reason"] for one in found["trials"]} == {"TrainingError: no memory"}
+    assert "no memory" in (tmp_path / "hopeless/search.html").read_text()
+
+    def ctrl_c(folder: Path, epoch: int) -> None:
+        if folder.name == "0002":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        searched(recipe_with(without_pruning()), tmp_path / "left", fake_tools(FakeTrainer(after_epoch=ctrl_c)))
+    found = json.loads((tmp_path / "left/search.json").read_text())
+    assert [one["state"] for one in found["trials"]] == ["complete", "complete", "running"]
+    assert (tmp_path / "left/store/searched/1/CARD.md").read_text() == f"{found['best']:04}"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), RunError("the disk is full")])
+def test_a_trial_that_was_stopped_is_not_given_up(stop: BaseException, tmp_path: Path) -> None:
+    stops = [stop] * 5
+    trainer = FakeTrainer()
+
+    def after_epoch(folder: Path, epoch: int) -> None:
+        if folder.name == "0001" and epoch == 1 and stops:
+            (folder / "metrics.csv").unlink()
+            raise stops.pop()
+
+    trainer.after_epoch = after_epoch
+    for _ in range(5):
+        with pytest.raises(type(stop)):
+            searched(recipe_with(without_pruning(n_trials=2)), tmp_path / "run", fake_tools(trainer))
+    result = searched(recipe_with(without_pruning(n_trials=2)), tmp_path / "run", fake_tools(trainer))
+    assert [one.state for one in result.trials] == ["complete", "complete"]
+
+
 def test_a_trial_that_always_ends_its_process_is_given_up(tmp_path: Path) -> None:
     trainer = FakeTrainer()
 
@@ -236,6 +277,79 @@ def test_a_space_that_does_not_fit_is_refused_before_anything_is_made(
     with pytest.raises(RecipeError, match=says):
         searched(recipe_with({"space": space}), tmp_path / "run", fake_tools())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_search_goes_on_whatever_may_change(tmp_path: Path) -> None:
+    first = recipe_with(without_pruning(n_trials=3))
+    searched(first, tmp_path / "run", fake_tools())
+    moved = recipe_with(
+        without_pruning(n_trials=5, time_limit_min=600),
+        data={"train": "elsewhere", "workers": 3},
+        train={"epochs": 4, "threads": 4, "device": "cpu"},
+    )
+    trainer = FakeTrainer()
+    result = searched(moved, tmp_path / "run", fake_tools(trainer))
+    assert [one.number for one in result.trials] == [0, 1, 2, 3, 4]
+    assert {folder for folder, _ in trainer.epochs} == {"0003", "0004"}
+
+
+def test_two_searches_with_one_storage_keep_apart(tmp_path: Path) -> None:
+    recipe = recipe_with(without_pruning(n_trials=2, storage=f"journal:{tmp_path / 'both.journal'}"))
+    for folder in ("a", "b"):
+        trainer = FakeTrainer()
+        searched(recipe, tmp_path / folder, fake_tools(trainer))
+        assert {name for name, _ in trainer.epochs} == {"0000", "0001"}
+
+
+def test_a_storage_that_does_not_know_the_trials_is_refused(tmp_path: Path) -> None:
+    def stored(name: str) -> Recipe:
+        return recipe_with(without_pruning(n_trials=3, storage=f"journal:{tmp_path / name}"))
+
+    first = searched(stored("one"), tmp_path / "run", fake_tools())
+    with pytest.raises(RunError, match=r"holds trials, and search\.storage = .*two.* knows nothing of them"):
+        searched(stored("two"), tmp_path / "run", fake_tools())
+    (tmp_path / "one").rename(tmp_path / "three")
+    assert searched(stored("three"), tmp_path / "run", fake_tools()) == first
+
+
+@pytest.mark.parametrize("space", [LR, {"data.repeats": [1, 2]}])
+def test_a_search_does_not_go_on_with_other_data(space: dict[str, object], tmp_path: Path) -> None:
+    def tools(fingerprint: str) -> Tools:
+        def read(recipe: Recipe) -> Data:
+            return fake_data(fingerprint=fingerprint)
+
+        return replace(fake_tools(), read=read)
+
+    searched(recipe_with(without_pruning(n_trials=4, space=space, sampler="random")), tmp_path / "run", tools("one"))
+    more = recipe_with(without_pruning(n_trials=8, space=space, sampler="random"))
+    with pytest.raises(RunError, match="begun with other data"):
+        searched(more, tmp_path / "run", tools("two"))
+    assert len(searched(more, tmp_path / "run", tools("one")).trials) == 8
+
+
+def test_the_store_is_replaced_whole_by_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def watched(trial: Path, folder: Path) -> None:
+        with (folder / "trials/.claims/all").open("ab") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        publish(trial, folder)
+
+    monkeypatch.setattr(results, "publish", watched)
+    run = tmp_path / "run"
+    first = searched(recipe_with(without_pruning(n_trials=1)), run, fake_tools())
+    (run / ".store-making" / "half").mkdir(parents=True)
+    (run / "store").rename(run / ".store-before")  # killed between the two renames
+    assert searched(recipe_with(without_pruning(n_trials=1)), run, fake_tools()) == first
+    assert (run / "store/searched/1/CARD.md").read_text() == "0000"
+    assert list(run.glob(".store-*")) == []
+
+
+def test_a_store_that_can_not_be_made_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "trial" / "store").mkdir(parents=True)
+    (tmp_path / "trial" / "store" / "gone").symlink_to("nowhere")
+    (tmp_path / "store").mkdir()
+    with pytest.raises(RunError, match="store can't be made from"):
+        publish(tmp_path / "trial", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store", "trial"]
 
 
 def test_a_recipe_without_a_search_is_refused(tmp_path: Path) -> None:

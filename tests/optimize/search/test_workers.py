@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from optimize.errors import RunError
+from optimize.errors import RunError, TrainingError
 from optimize.search.workers import search_together
 from tests.optimize.search.fakes import LR, recipe_with
 
@@ -25,3 +25,13 @@ def test_workers_share_the_trials_and_a_killed_one_is_made_up_for(
     assert (tmp_path / "run/search.journal").exists()
     assert len(list((tmp_path / "run/trials").glob("0*"))) == 7
     assert (tmp_path / "mark").exists(), "a process was killed"
+
+
+@pytest.mark.slow
+def test_what_stops_the_workers_is_what_the_search_says(tmp_path: Path) -> None:
+    search = {"space": LR, "n_trials": 50, "pruner": "none", "sampler": "random", "workers": 2}
+    with pytest.raises(
+        TrainingError, match=r"first \d+ trials all failed, the last because of TrainingError: no memory"
+    ):
+        search_together(recipe_with(search), tmp_path / "run", tools="tests.optimize.search.fakes:failing_tools")
+    assert "no memory" in (tmp_path / "run/search.html").read_text()

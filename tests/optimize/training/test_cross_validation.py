@@ -115,6 +115,16 @@ def test_another_recipe_or_none_is_refused(tmp_path: Path) -> None:
         cross_validate(recipe_of(cross_validation={"folds": 3}), tmp_path / "run", tools_of())
 
 
+def test_other_data_are_refused_before_anything_is_put_together(tmp_path: Path) -> None:
+    recipe, data = recipe_of(cross_validation={"folds": 2}), data_of()
+    cross_validate(recipe, tmp_path / "run", tools_of())
+    before = (tmp_path / "run/data.json").read_bytes()
+    grown = replace(data, report=replace(data.report, fingerprint="another"))
+    with pytest.raises(RunError, match="begun with other data"):
+        cross_validate(recipe, tmp_path / "run", replace(tools_of(), read=lambda _: grown))
+    assert (tmp_path / "run/data.json").read_bytes() == before
+
+
 @pytest.mark.parametrize("left", ["recipe.toml", ".recipe.toml.writing", ".state.json.writing"])
 def test_what_was_killed_before_it_had_a_state_begins_again(tmp_path: Path, left: str) -> None:
     (tmp_path / left).write_text("half", encoding="utf-8")

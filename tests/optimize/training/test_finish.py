@@ -15,12 +15,15 @@ from model_zoo.bundle import read_bundle
 from model_zoo.check import synthetic_pictures
 from model_zoo.store import Store
 from model_zoo.weights import restore
+from optimize.data.dataset import Task
 from optimize.errors import TrainingError
 from optimize.judging.predictions import Predictions
 from optimize.training.export_run import accuracies, divide_logits, require_parity
 from optimize.training.finish import chosen_temperature
 from optimize.training.finished import Finished
+from optimize.training.network.build import build_network
 from optimize.training.recipe import Recipe
+from optimize.training.run_card import card
 from optimize.training.trainer import train
 from tests.optimize.training.small_runs import SIDE, small_recipe, write_stripes
 
@@ -129,8 +132,28 @@ def test_the_card_says_what_counts(finished: Finished) -> None:
     assert finished.bundle is not None
     card = (finished.bundle / "CARD.md").read_text(encoding="utf-8")
 
-    for text in ("class0, class1", "CC0-1.0", "made up", f"{finished.temperature:.4f}", f"{finished.val_top1:.4f}"):
+    figures = (f"{finished.temperature:.4f}", f"{100 * finished.val_top1:.1f} %")
+    for text in ("class0, class1", "CC0-1.0", "made up", *figures):
         assert text in card
+
+
+@pytest.mark.parametrize(
+    ("epochs", "epoch", "said"),
+    [
+        (3, 3, "- 3 epochs, adamw"),
+        (2, 2, "- 2 epochs of 3 planned, adamw"),
+        (3, 1, "- 3 epochs, the weights after epoch 1, adamw"),
+    ],
+)
+def test_the_card_says_how_long_was_trained(
+    finished: Finished, recipe: Recipe, epochs: int, epoch: int, said: str
+) -> None:
+    network = build_network(recipe.model, (Task("stripes", ("class0", "class1")),), 1)
+    splits = {"val": Predictions.load(finished.folder.predictions("val"))}
+
+    text = card(recipe, "stripes", network, splits, 1.0, "f", epochs=epochs, epoch=epoch)
+
+    assert said in text
 
 
 def test_four_validation_pictures_are_in_the_check_where_the_recipe_allows(finished: Finished) -> None:

@@ -13,7 +13,7 @@ from optimize.training.augmentations import AUGMENTATIONS, MIXES
 from optimize.training.losses import LOSSES
 from optimize.training.optimisers import OPTIMISERS
 from optimize.training.recipe import Recipe, parse_recipe
-from optimize.training.recipe_file import SHIPPED, read_content, shipped_recipes, to_toml, with_setting
+from optimize.training.recipe_file import SHIPPED, read_content, shipped_recipes, to_toml, with_setting, without_paths
 from optimize.training.schedules import SCHEDULES
 from optimize.training.terms import TERMS
 from optimize.training.transfer import PLANS
@@ -171,6 +171,28 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
         read_content(str(tmp_path / "absent.toml"))
     with pytest.raises(RecipeError, match="did you mean 'fashion_mnist'"):
         read_content("fashion_mnst")
+
+
+def test_what_is_published_of_a_recipe_names_no_place_of_this_machine() -> None:
+    secret = "/home/somebody"
+    teacher = {"sources": [f"{secret}/a", "lite0/1"], "store": f"{secret}/store", "labels": f"{secret}/names.txt"}
+    data = {"train": f"{secret}/train", "val": f"{secret}/val", "test": f"{secret}/test", "target": f"{secret}/phones"}
+    content = {**LEAST, "data": data, "model": {"weights": f"{secret}/start.pt", "height": 96}, "teacher": teacher}
+
+    found = without_paths(parse_recipe(content).to_content())
+
+    assert secret not in repr(found)
+    assert found["model"]["height"] == 96
+    assert found["teacher"]["runs"] == "auto"
+
+
+def test_names_of_published_weights_and_of_a_store_s_models_are_published() -> None:
+    content = {**LEAST, "model": {"weights": "pretrained"}, "teacher": {"sources": ["lite0/1", "deep"]}}
+
+    found = without_paths(parse_recipe(content).to_content())
+
+    assert found["model"]["weights"] == "pretrained"
+    assert found["teacher"]["sources"] == ["lite0/1", "deep"]
 
 
 def test_the_recipe_of_the_shipped_bundle_is_none_of_training() -> None:

@@ -1,6 +1,8 @@
 """The small parts of a step against their formulas."""
 
+import weakref
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from optimize.data.dataset import Task
 from optimize.data.read import read_data
 from optimize.errors import RecipeError, TrainingError
 from optimize.training.assembly import assembled
-from optimize.training.loss_watch import LossWatch
+from optimize.training.loss_watch import LossWatch, require_finite
 from optimize.training.normalise import Normalise
 from optimize.training.objective import Objective
 from optimize.training.precision import Precision, choose_device, choose_precision
@@ -115,6 +117,62 @@ def test_a_loss_that_is_no_number_stops_with_its_batch(tmp_path: Path, loss: flo
     with np.load(tmp_path / "run" / "bad_batch.npz") as saved:
         assert saved["logits"].tolist() == [[1, 1, 1], [1, 1, 1]]
         assert (int(saved["epoch"]), int(saved["step"])) == (3, 5)
+
+
+class OnSecondGpu(torch.Tensor):
+    """A loss that says it lies on a GPU of two."""
+
+    is_cuda = True
+    device = torch.device("cuda:1")
+
+
+class NeverArrived:
+    """In place of ``torch.cuda.Event``: a copy that has not ended."""
+
+    recorded: ClassVar[list[object]] = []
+
+    def record(self, stream: object = None) -> None:
+        self.recorded.append(stream)
+
+    def query(self) -> bool:
+        return False
+
+    def synchronize(self) -> None:
+        pass
+
+
+@pytest.fixture
+def second_gpu(monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
+    monkeypatch.setattr(NeverArrived, "recorded", [])
+    monkeypatch.setattr(torch.cuda, "Event", NeverArrived)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: f"stream of {device}")
+    return torch.tensor(0.5).as_subclass(OnSecondGpu)
+
+
+def test_a_verdict_is_awaited_on_the_stream_of_the_loss_s_own_gpu(second_gpu: torch.Tensor, tmp_path: Path) -> None:
+    LossWatch(tmp_path / "bad.npz").look(second_gpu, view(torch.zeros(2, 3), torch.zeros(2, 3)), 0, 0)
+
+    assert NeverArrived.recorded == ["stream of cuda:1"]
+
+
+def test_of_a_step_that_waits_only_what_is_written_is_kept(second_gpu: torch.Tensor, tmp_path: Path) -> None:
+    watch = LossWatch(tmp_path / "bad.npz")
+    weights = torch.zeros(2, 3, requires_grad=True)
+    step = view(weights * 2, torch.zeros(2, 3))
+    network, weight = weakref.ref(step.network), weakref.ref(weights)
+
+    watch.look(second_gpu, step, 0, 0)
+    del step, weights
+
+    assert network() is None
+    assert weight() is None
+
+
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    require_finite([torch.zeros(2), torch.full((2,), 3e38)], 0)
+    for wrong in (torch.nan, torch.inf):
+        with pytest.raises(TrainingError, match="after the last step of epoch 4"):
+            require_finite([torch.zeros(2), torch.tensor([1.0, wrong])], 3)
 
 
 def test_no_progressive_size_exceeds_the_models_input(tmp_path: Path) -> None:

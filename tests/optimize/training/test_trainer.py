@@ -10,19 +10,22 @@ import torch
 from PIL import Image
 from torch import nn
 
+from model_zoo.store import Store
 from optimize.data.order import epoch_order
 from optimize.data.read import read_data
-from optimize.errors import DataError, RecipeError, RunError, TrainingError
+from optimize.errors import CheckpointError, DataError, RecipeError, RunError, TrainingError
 from optimize.judging.predictions import Predictions
 from optimize.training.checkpoint import load_checkpoint
 from optimize.training.checkpoint_names import checkpoints
 from optimize.training.ema import Ema
-from optimize.training.epoch_log import read_metrics
+from optimize.training.epoch_log import EpochLog, read_metrics
+from optimize.training.evaluate_network import EvaluationSet
 from optimize.training.finished import EpochRow, Finished
 from optimize.training.network.build import build_network
 from optimize.training.recipe import Recipe
 from optimize.training.reporter import Silent
 from optimize.training.run_folder import RunFolder
+from optimize.training.teacher.teacher import Teacher
 from optimize.training.trainer import train
 from tests.optimize.training.small_runs import SIDE, small_recipe, write_stripes
 
@@ -248,6 +251,48 @@ def test_several_tasks(tmp_path: Path) -> None:
     assert sorted(path.name for path in finished.folder.store.iterdir()) == ["stripes", "stripes-even"]
 
 
+def write_two_columns(folder: Path, *, each: int, seed: int, has_even: bool) -> Path:
+    write_stripes(folder / "pictures", each=each, seed=seed)
+    lines = ["picture,leans,even"]
+    for number in range(2):
+        lines += [
+            f"pictures/class{number}/{index:03}.png,{'left' if number else 'right'},"
+            + (("yes" if index % 2 else "no") if has_even else "")
+            for index in range(each)
+        ]
+    path = folder / "labels.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_test_set_may_lack_the_labels_of_a_column(tmp_path: Path) -> None:
+    pictures = write_two_columns(tmp_path / "train", each=16, seed=0, has_even=True)
+    test = write_two_columns(tmp_path / "test", each=4, seed=7, has_even=False)
+    data = {"label_columns": ["leans", "even"], "test": str(test)}
+
+    finished = train(small_recipe(pictures, data=data), tmp_path / "run")
+
+    assert finished.test_top1 is not None
+    there = {path.name for path in (finished.folder.root / "predictions").iterdir()}
+    assert there == {"val.npz", "test.npz", "val-even.npz"}
+    store = Store(finished.folder.store)
+    assert {one.split for one in store.open("stripes").manifest.accuracy} == {"validation", "test"}
+    assert {one.split for one in store.open("stripes-even").manifest.accuracy} == {"validation"}
+
+
+def test_columns_whose_bundles_would_be_called_alike_are_refused_at_once(tmp_path: Path) -> None:
+    path = write_two_columns(tmp_path, each=16, seed=0, has_even=True)
+    text = path.read_text(encoding="utf-8").splitlines()
+    path.write_text(
+        "\n".join(["picture,leans,尺寸,颜色", *(f"{row},{row.split(',')[-1]}" for row in text[1:])]), encoding="utf-8"
+    )
+
+    with pytest.raises(RecipeError, match="would both be called 'stripes-task'"):
+        train(small_recipe(path, data={"label_columns": ["leans", "尺寸", "颜色"]}), tmp_path / "run")
+
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_loss_is_no_number(stripes: Path, tmp_path: Path) -> None:
     wild = {"name": "sgd", "lr": 1e30, "weight_decay": 0.0}
 
@@ -280,6 +325,73 @@ def test_a_last_step_that_ruins_the_weights_is_noticed(stripes: Path, tmp_path: 
         run(small_recipe(stripes, optimiser=wild, schedule="constant", train=whole), tmp_path / "run")
 
     assert not checkpoints(RunFolder(tmp_path / "run").checkpoints)
+
+
+def test_weights_that_a_last_step_ruins_are_not_kept_where_nobody_looks(stripes: Path, tmp_path: Path) -> None:
+    wild = {"name": "sgd", "lr": 1e39, "weight_decay": 0.0}
+    options = {"epochs": 2, "batch_size": 64, "validate_every": 2}
+
+    with pytest.raises(TrainingError, match="the weights are not numbers after the last step of epoch 1"):
+        run(small_recipe(stripes, optimiser=wild, schedule="constant", train=options), tmp_path / "run")
+
+    assert not checkpoints(RunFolder(tmp_path / "run").checkpoints)
+
+
+class StoppedHereError(Exception):
+    pass
+
+
+def stop(row: EpochRow) -> None:
+    raise StoppedHereError
+
+
+def other_weights(recipe: Recipe, path: Path, seed: int) -> None:
+    module = build_network(recipe.model, read_data(recipe.data, recipe.seed).train.tasks, seed).module
+    torch.save(module.state_dict(), path)
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ({"model": {"weights": "{file}"}}, "from other starting weights"),
+        (
+            {"teacher": {"source": "{file}", "architecture": "grey28"}, "term": ["soft_label"], "augment": ["flip"]},
+            "with another teacher",
+        ),
+    ],
+)
+def test_what_a_run_began_from_may_not_be_replaced(
+    stripes: Path, tmp_path: Path, tables: dict[str, Any], said: str
+) -> None:
+    file = tmp_path / "weights.pt"
+    placed = json.loads(json.dumps(tables).replace("{file}", str(file)))
+    recipe = small_recipe(stripes, **placed)
+    other_weights(small_recipe(stripes), file, 1)
+    with pytest.raises(StoppedHereError):
+        run(recipe, tmp_path / "run", watch=stop)
+
+    other_weights(small_recipe(stripes), file, 2)
+    with pytest.raises(CheckpointError, match=said):
+        run(recipe, tmp_path / "run")
+
+    other_weights(small_recipe(stripes), file, 1)
+    assert len(run(recipe, tmp_path / "run").rows) == 2
+
+
+def test_what_is_opened_is_closed_where_a_run_is_stopped(
+    stripes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = list[str]()
+    for kind in (EvaluationSet, EpochLog, Teacher):
+        monkeypatch.setattr(kind, "close", lambda self, name=kind.__name__: closed.append(name))
+    file = tmp_path / "teacher.pt"
+    other_weights(small_recipe(stripes), file, 1)
+    teacher = {"source": str(file), "architecture": "grey28"}
+
+    with pytest.raises(StoppedHereError):
+        run(small_recipe(stripes, teacher=teacher, term=["soft_label"]), tmp_path / "run", watch=stop)
+
+    assert closed == ["EpochLog", "EvaluationSet", "Teacher"]
 
 
 def test_early_stopping_and_the_best_weights(stripes: Path, tmp_path: Path) -> None:
@@ -332,17 +444,21 @@ def test_threads_and_places_may_change(stripes: Path, tmp_path: Path) -> None:
 
 
 def test_other_data_are_refused(stripes: Path, tmp_path: Path) -> None:
-    class StoppedHereError(Exception):
-        pass
-
-    def stop(row: EpochRow) -> None:
-        raise StoppedHereError
-
     with pytest.raises(StoppedHereError):
         run(small_recipe(stripes), tmp_path / "run", watch=stop)
     other = write_stripes(tmp_path / "other", seed=1)
     with pytest.raises(RunError, match="begun with other data"):
         run(small_recipe(other), tmp_path / "run")
+
+
+def test_a_finished_run_is_not_taken_for_one_of_other_data(stripes: Path, tmp_path: Path) -> None:
+    recipe = small_recipe(stripes)
+    data = read_data(recipe.data, recipe.seed)
+    run(recipe, tmp_path / "run", data=data)
+    assert run(recipe, tmp_path / "run", data=data).was_finished
+    other = read_data(small_recipe(write_stripes(tmp_path / "other", seed=1)).data, recipe.seed)
+    with pytest.raises(RunError, match="begun with other data"):
+        run(recipe, tmp_path / "run", data=other)
 
 
 def test_a_folder_of_something_else_is_left_alone(stripes: Path, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """What every augmentation and every mix keeps to, whatever it does."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from optimize.errors import RecipeError
 from optimize.training.augmentations import AUGMENTATIONS, MIXES, name_of
@@ -47,6 +50,33 @@ def test_pictures_of_the_drawn_size_in_0_to_1(
     assert bool(torch.isfinite(changed).all())
     assert 0 <= float(changed.min()) <= float(changed.max()) <= 1
     torch.testing.assert_close(rows.sum(1), torch.ones(count))
+
+
+class Moves(TorchFunctionMode):
+    """Notes each ``to`` a device, and whether it waits for it."""
+
+    def __init__(self) -> None:
+        self.waits: list[bool] = []
+
+    def __torch_function__(
+        self,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        if func is torch.Tensor.to and isinstance(args[1], torch.device):
+            self.waits.append(not (kwargs or {}).get("non_blocking", False))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_drawn_is_moved_without_waiting_for_the_device(name: str) -> None:
+    batch, targets = bytes_of(pictures(12)), torch.eye(12)
+    with Moves() as moves:
+        for seed in range(4):
+            pipeline_of(name)(batch, targets, draw(15, 15, seed=seed))
+    assert not any(moves.waits)
 
 
 @pytest.mark.parametrize("name", NAMES)

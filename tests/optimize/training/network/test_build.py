@@ -140,6 +140,17 @@ def test_a_broken_checkpoint_is_named(tmp_path: Path) -> None:
         small_network(weights=str(tmp_path / "half.safetensors"))
 
 
+def test_the_note_that_is_published_names_no_folder_and_the_weights_are_known_again(tmp_path: Path) -> None:
+    start, other = small_network(), small_network()
+    with torch.no_grad():
+        next(other.module.parameters()).add_(1)
+    networks = [small_network(weights=saved(tmp_path, one.module)) for one in (start, start, other)]
+    assert str(tmp_path) not in networks[0].notes[0]
+    assert "weights.safetensors" in networks[0].notes[0]
+    assert networks[0].start == networks[1].start != networks[2].start
+    assert start.start is None
+
+
 def test_weights_that_are_nowhere(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no such file or folder.*'pretrained'"):
         small_network(weights=str(tmp_path / "absent.pt"))

@@ -175,6 +175,12 @@ def test_plateau_goes_on_after_a_kill(losses: list[float], cut: int) -> None:
     assert second.state() == whole.state()
 
 
+def test_a_share_that_is_a_whole_number_of_epochs_is_that_epoch() -> None:
+    """0.55 · 100 is 55.000…01 in floating point."""
+    schedule = SCHEDULES.choose("multi_step", {"milestones": [0.55], "gamma": 0.5})
+    assert [schedule.factor(0.5, epoch, 100) for epoch in (54, 55)] == [1.0, 0.5]
+
+
 @pytest.mark.parametrize("milestones", [[7, 4], [3, 3], [0.5, 7]])
 def test_odd_milestones_are_refused(milestones: list[float]) -> None:
     with pytest.raises(RecipeError, match="milestones"):

@@ -18,6 +18,7 @@ from optimize.training.teacher.teacher import Teacher
 from tests.optimize.training.terms.steps import CLASSES, teacher
 
 N = 23
+CPU = torch.device("cpu")
 PICTURES = torch.rand(N, 1, 16, 16, generator=torch.Generator().manual_seed(4))
 
 
@@ -38,13 +39,18 @@ def cache(
 def test_says_what_the_teacher_says(tmp_path: Path) -> None:
     kept = cache(tmp_path)
     assert not kept.is_filled
-    told: list[tuple[int, int]] = []
-    kept.fill(read, batch_size=10, watch=lambda done, n: told.append((done, n)))
+    kept.fill(read, batch_size=10)
     indices = torch.tensor([5, 0, 22, 5])
-    torch.testing.assert_close(kept.seen(indices).logits, teacher()(PICTURES[indices]).logits, rtol=1e-4, atol=1e-5)
-    assert kept.seen(indices).logits.dtype == torch.float32
-    assert dict(kept.seen(indices).features) == {}
-    assert told == [(10, N), (20, N), (N, N)]
+    seen = kept.seen(indices, CPU)
+    torch.testing.assert_close(seen.logits, teacher()(PICTURES[indices]).logits, rtol=1e-4, atol=1e-5)
+    assert seen.logits.dtype == torch.float32
+    assert dict(seen.features) == {}
+
+
+def test_rows_go_to_the_device_that_is_named_and_places_come_from_the_cpu(tmp_path: Path) -> None:
+    kept = cache(tmp_path)
+    kept.fill(read)
+    assert kept.seen(torch.tensor([1, 2]), torch.device("meta")).logits.device.type == "meta"
 
 
 def test_is_asked_once(tmp_path: Path) -> None:
@@ -61,7 +67,7 @@ def test_numpy_reads_it(tmp_path: Path) -> None:
     rows = np.load(kept.path)
     assert rows.shape == (N, len(CLASSES))
     assert rows.dtype == np.float32
-    np.testing.assert_array_equal(rows, kept.seen(torch.arange(N)).logits.numpy())
+    np.testing.assert_array_equal(rows, kept.seen(torch.arange(N), CPU).logits.numpy())
 
 
 @pytest.mark.parametrize(
@@ -102,7 +108,7 @@ def test_a_teacher_that_gives_no_numbers_is_stopped(tmp_path: Path) -> None:
 
 def test_asking_before_it_is_filled_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="fill the cache"):
-        cache(tmp_path).seen(torch.tensor([0]))
+        cache(tmp_path).seen(torch.tensor([0]), CPU)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -114,11 +120,12 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def _fill_until_killed(folder: Path) -> None:
     torch.set_num_threads(1)
 
-    def die(done: int, n: int) -> None:
-        if done >= 10:
+    def die(indices: NDArray[np.int64]) -> Tensor:
+        if indices[0] >= 10:
             os.kill(os.getpid(), signal.SIGKILL)
+        return read(indices)
 
-    cache(folder).fill(read, batch_size=5, watch=die)
+    cache(folder).fill(die, batch_size=5)
 
 
 def _fill(folder: Path) -> None:
@@ -149,7 +156,8 @@ def test_killed_on_the_way_it_begins_again(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.npy"))
     kept = cache(tmp_path)
     kept.fill(read, batch_size=5)
-    torch.testing.assert_close(kept.seen(torch.arange(N)).logits, teacher()(PICTURES).logits, rtol=1e-4, atol=1e-5)
+    said = kept.seen(torch.arange(N), CPU).logits
+    torch.testing.assert_close(said, teacher()(PICTURES).logits, rtol=1e-4, atol=1e-5)
     assert [path.suffix for path in tmp_path.iterdir()] == [".npy"]
 
 

@@ -83,6 +83,17 @@ class TestBundleWithWeights:
         )
         assert graph.fingerprint != read_teacher(options(source=source), turned).fingerprint
 
+    def test_its_engine_is_given_back(self, exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        source = str(exported / "fashion" / "1")
+        several = read_teacher(options(sources=[source, source], runs="onnx"), CLASSES)
+        assert isinstance(several, EnsembleTeacher)
+        closed = []
+        for member in several.members:
+            assert isinstance(member, GraphTeacher)
+            monkeypatch.setattr(member._backend, "close", lambda one=member: closed.append(one))
+        several.close()
+        assert closed == list(several.members)
+
     @pytest.mark.parametrize("place", ["fashion/1", "fashion", ".", ".."])
     def test_is_found_by_its_model_its_store_and_its_run(self, exported: Path, place: str) -> None:
         teacher = read_teacher(options(source=place), CLASSES, folder=exported)

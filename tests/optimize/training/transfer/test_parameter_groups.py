@@ -57,15 +57,6 @@ def test_what_never_trains_is_in_no_group(name: str, settings: dict[str, object]
     assert set(found) == {key for stage in stages(network.module)[first:] for key, _ in stage.named_parameters()}
 
 
-def test_what_learns_in_a_term_trains_at_the_recipes_own_rate() -> None:
-    network, term = small_network(), nn.Linear(2, 2)
-    plan = PLANS.choose("head", {"head_lr_factor": 3.0})
-    groups = parameter_groups(network, plan, epochs=1, lr=0.1, weight_decay=0.5, terms=(term,))
-    found = {one: (group["lr"], group["weight_decay"]) for group in groups for one in group["params"]}
-    assert found[term.weight] == (0.1, 0.5)
-    assert found[term.bias] == (0.1, 0.0)
-
-
 def test_torchs_optimisers_take_the_groups() -> None:
     network = small_network()
     groups = parameter_groups(network, PLANS.choose("full", {"layer_decay": 0.9}), epochs=1, lr=0.1, weight_decay=0.1)
