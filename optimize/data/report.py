@@ -1,8 +1,11 @@
 """What the data is, for ``data.json``, the report and the person who asked: nothing found is kept quiet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
+
+# What people call a split.
+SPOKEN = {"train": "training", "val": "validation"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +78,24 @@ class DataReport:
 
     def sentences(self) -> list[str]:
         """What was found and needs a look, in words."""
-        told = []
+        counted: list[tuple[str, int, str]] = []
         if self.unreadable:
             one = self.unreadable[0]
-            told.append(f"{len(self.unreadable)} pictures can't be read, and are left out: {one.picture}, {one.reason}")
+            found = f"{one.picture}, {one.reason}"
+            counted.append(("pictures that can't be read, and are left out", len(self.unreadable), found))
         if self.ignored:
-            told.append(f"{len(self.ignored)} files are no pictures and are left out: {self.ignored[0]}")
+            counted.append(("files that are no pictures, and are left out", len(self.ignored), self.ignored[0]))
         if self.duplicates:
             extra = sum(len(group) - 1 for group in self.duplicates)
-            told.append(f"{extra} training pictures are copies of others: {' = '.join(self.duplicates[0][:4])}")
+            counted.append(("training pictures that are copies of others", extra, _same(self.duplicates[0])))
         if self.conflicts:
-            first = " = ".join(self.conflicts[0][:4])
-            told.append(f"{len(self.conflicts)} pictures have copies with other labels: {first}")
+            counted.append(
+                ("pictures that have copies with other labels", len(self.conflicts), _same(self.conflicts[0]))
+            )
         if self.likely_conflicts:
-            first = " = ".join(self.likely_conflicts[0])
-            told.append(f"{len(self.likely_conflicts)} pairs likely are one picture with two labels: {first}")
+            pairs = self.likely_conflicts
+            counted.append(("pairs that likely are one picture with two labels", len(pairs), _same(pairs[0])))
+        told = [f"{what}: {count}, such as {example}" for what, count, example in counted]
         return told + self._about_leaks() + self._about_colour()
 
     def _about_leaks(self) -> list[str]:
@@ -99,22 +105,27 @@ class DataReport:
             likely = sum(one.same == "likely" for one in leaks)
             done = "are left out of training" if self.dropped else "make its figures too good"
             told.append(
-                f"{len(leaks)} training pictures are in {split} too ({likely} of them likely copies) and {done}: "
-                f"{leaks[0].train_picture} = {leaks[0].picture}"
+                f"training pictures that are in {SPOKEN.get(split, split)} too: {len(leaks)}, likely copies among "
+                f"them: {likely}; they {done}: {leaks[0].train_picture} = {leaks[0].picture}"
             )
         if self.judge_twice:
             one = self.judge_twice[0]
             likely = sum(one.same == "likely" for one in self.judge_twice)
             told.append(
-                f"{len(self.judge_twice)} pictures of val are in test too ({likely} of them likely copies), so what is "
-                f"chosen by validation, as the temperature, was fitted to them: {one.val_picture} = {one.picture}"
+                f"validation pictures that are in test too: {len(self.judge_twice)}, likely copies among them: "
+                f"{likely}; what is chosen by validation, as the temperature, is fitted to them: "
+                f"{one.val_picture} = {one.picture}"
             )
         return told
 
     def _about_colour(self) -> list[str]:
         return [
-            f"{grey} of the {self.pictures[split]} pictures of {split} have no colour, the others do; "
-            "all take the network's channels, as in serving"
+            f"pictures of {SPOKEN.get(split, split)} without colour among those with: {grey} of "
+            f"{self.pictures[split]}; all take the network's channels, as in serving"
             for split, grey in self.colourless.items()
             if 0 < grey < self.pictures[split]
         ]
+
+
+def _same(pictures: Sequence[str]) -> str:
+    return " = ".join(pictures[:4])

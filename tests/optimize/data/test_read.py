@@ -166,7 +166,7 @@ def test_unreadable_pictures_are_reported_and_left_out(photos: Path) -> None:
     assert sum(report.pictures.values()) == 50
     assert report.to_json()["unreadable"] == [["photos/hat/big.jpg", report.unreadable[0].reason]]
     assert "truncated or damaged" in report.unreadable[0].reason
-    assert any("1 pictures can't be read" in one for one in report.warnings)
+    assert any("pictures that can't be read, and are left out: 1" in one for one in report.warnings)
     with pytest.raises(DataError, match=r"photos/hat/big\.jpg"):
         read(photos, unreadable="stop")
 
@@ -197,7 +197,7 @@ def test_leaks_are_reported(leaky: Path) -> None:
         ("photos/hat/000.png", "val/hat/copy.png", "bytes"),
     ]
     assert report.pictures == {"train": 50, "val": 6}
-    assert any("2 training pictures are in val too (1 of them likely copies)" in one for one in report.warnings)
+    assert any("are in validation too: 2, likely copies among them: 1" in one for one in report.warnings)
 
 
 def test_leaks_may_be_dropped_or_stop(leaky: Path) -> None:
@@ -221,7 +221,9 @@ def test_pictures_that_validate_and_test_are_reported_and_stay(photos: Path, lea
     ]
     assert (report.leaks, report.dropped) == ((), ())
     assert report.pictures == {"train": 50, "val": 4, "test": 6}
-    assert any("2 pictures of val are in test too (1 of them likely copies)" in one for one in report.warnings)
+    assert any(
+        "validation pictures that are in test too: 2, likely copies among them: 1" in one for one in report.warnings
+    )
 
 
 def test_pictures_of_all_kinds_go_together(photos: Path) -> None:
@@ -231,7 +233,7 @@ def test_pictures_of_all_kinds_go_together(photos: Path) -> None:
     data = read(photos)
     assert sum(data.report.pictures.values()) == 53
     assert sum(data.report.colourless.values()) == 1
-    assert any("have no colour, the others do" in one for one in data.report.warnings)
+    assert any("without colour among those with" in one for one in data.report.warnings)
 
 
 def test_the_fingerprint_tells_contents_and_labels(photos: Path) -> None:
