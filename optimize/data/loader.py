@@ -68,14 +68,14 @@ class Loader:
         whole, rest = divmod(len(self._store), self.batch_size)
         return whole if whole and self.drop_last else whole + (rest > 0)
 
-    def epoch(self, epoch: int, *, first_step: int = 0) -> Iterator[LoadedBatch]:
-        """Batches of epoch ``epoch`` (from 0), from ``first_step`` on.
+    def epoch(self, epoch: int) -> Iterator[LoadedBatch]:
+        """Batches of epoch ``epoch`` (from 0).
 
         Raises:
             DataError: a file that was readable is no longer.
         """
         order = epoch_order(self._first_labels, self._seed, epoch, sample=self._sample, repeats=self._repeats)
-        starts = range(first_step * self.batch_size, len(self) * self.batch_size, self.batch_size)
+        starts = range(0, len(self) * self.batch_size, self.batch_size)
         batches = (order[start : start + self.batch_size] for start in starts)
         return map(self._load, batches) if self._store.is_in_memory else self._load_ahead(batches)
 

@@ -139,7 +139,7 @@ class MemoryStore:
 
     def batch(self, indices: NDArray[np.int64]) -> Tensor:
         """See ``PictureStore.batch``."""
-        return self.pixels.index_select(0, torch.from_numpy(indices).to(self.pixels.device))
+        return self.pixels.index_select(0, torch.from_numpy(indices).to(self.pixels.device, non_blocking=True))
 
     def close(self) -> None:
         """Nothing to end."""

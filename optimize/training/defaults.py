@@ -27,7 +27,7 @@ PHOTOS: Content = {
     "loss": [{"name": "cross_entropy", "smoothing": 0.1}],
     "optimiser": {"name": "adamw", "lr": 0.001, "weight_decay": 0.05},
     "schedule": {"name": "cosine", "warmup": 0.1},
-    "train": {"epochs": 12, "batch_size": 32, "ema": 0.99, "clip_norm": 1.0, "sizes": [[0.4, 128], [0.75, 160]]},
+    "train": {"epochs": 12, "batch_size": 32, "ema": 0.99, "clip_norm": 1.0, "sizes": [[0.5, 128], [1.0, 160]]},
 }
 
 GREY: Content = {

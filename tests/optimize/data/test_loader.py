@@ -47,12 +47,6 @@ def test_neither_workers_nor_prefetch_change_the_order(workers: int, prefetch: i
         assert [batch.indices.tolist() for batch in streamed.epoch(epoch)] == expected
 
 
-@pytest.mark.parametrize("memory_mb", [0, 10])
-def test_an_epoch_may_go_on_in_the_middle(memory_mb: int) -> None:
-    whole = [batch.indices.tolist() for batch in loader(memory_mb).epoch(3)]
-    assert [batch.indices.tolist() for batch in loader(memory_mb).epoch(3, first_step=2)] == whole[2:]
-
-
 @pytest.mark.parametrize(
     ("batch_size", "drop_last", "sizes"),
     [(5, True, [5] * 4), (5, False, [5, 5, 5, 5, 3]), (23, True, [23]), (40, True, [23]), (40, False, [23])],
