@@ -8,7 +8,18 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("quickeye", "onnxruntime", "openvino", "uvicorn", "uvloop", "httptools", "numpy", "pillow", "simplejpeg")
+PACKAGES = (
+    "quickeye",
+    "onnxruntime",
+    "openvino",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "numpy",
+    "pillow",
+    "simplejpeg",
+    "torch",
+)
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
 
 
