@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-# What people call a split.
-SPOKEN = {"train": "training", "val": "validation"}
+
+def spoken(split: str) -> str:
+    """What people call a split."""
+    return {"train": "training", "val": "validation"}.get(split, split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class DataReport:
             likely = sum(one.same == "likely" for one in leaks)
             done = "are left out of training" if self.dropped else "make its figures too good"
             told.append(
-                f"training pictures that are in {SPOKEN.get(split, split)} too: {len(leaks)}, likely copies among "
+                f"training pictures that are in {spoken(split)} too: {len(leaks)}, likely copies among "
                 f"them: {likely}; they {done}: {leaks[0].train_picture} = {leaks[0].picture}"
             )
         if self.judge_twice:
@@ -120,7 +122,7 @@ class DataReport:
 
     def _about_colour(self) -> list[str]:
         return [
-            f"pictures of {SPOKEN.get(split, split)} without colour among those with: {grey} of "
+            f"pictures of {spoken(split)} without colour among those with: {grey} of "
             f"{self.pictures[split]}; all take the network's channels, as in serving"
             for split, grey in self.colourless.items()
             if 0 < grey < self.pictures[split]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from model_zoo.errors import ModelZooError
 from model_zoo.store import Store
+from optimize.data.report import spoken
 from optimize.errors import DataError, RunError
 from optimize.judging.judge import judge
 from optimize.judging.latency import Latency
@@ -23,7 +24,6 @@ from optimize.report.render import render
 from optimize.training.durable import write_whole
 from optimize.training.run_folder import RunFolder
 
-SPLIT_NAMES = {"test": "test", "val": "validation", "train": "training"}
 T = TypeVar("T")
 
 
@@ -59,7 +59,7 @@ def run_content(folder: RunFolder) -> ReportContent:
     return ReportContent(
         kind="run",
         title=_title(folder, recipe),
-        judged=tuple(Judged(SPLIT_NAMES[name], one) for name, one in in_order),
+        judged=tuple(Judged(spoken(name), one) for name, one in in_order),
         model=found.model,
         folded_temperature=found.folded_temperature,
         latency=_known(lambda: (Latency.load(folder.latency),), (), notes, folder.latency),
@@ -69,7 +69,7 @@ def run_content(folder: RunFolder) -> ReportContent:
         recipe=recipe,
         facts=_facts(folder, recipe),
         mistakes=_pictures(mistakes) if same else (),
-        mistakes_split=SPLIT_NAMES.get(split, split),
+        mistakes_split=spoken(split),
         commands=_commands(folder),
         notes=notes,
     )

@@ -18,7 +18,7 @@ from optimize.errors import RunError
 from optimize.training.durable import reason, write_whole
 from optimize.training.recipe_file import to_toml
 from optimize.training.run_folder import RunFolder
-from optimize.training.run_state import FREE, WRITTEN_FIRST, differences
+from optimize.training.run_state import FREE, WRITTEN_FIRST, differences, refuse_other_data
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -156,13 +156,7 @@ def require_same_data(folder: Path, data: "Data", *, name: str = "data") -> None
         RunError: it was begun with other data, or the disk refused.
     """
     fingerprint = data.report.fingerprint
-    before = noted(folder, name, fingerprint)
-    if before != fingerprint:
-        raise RunError(
-            f"{folder} was begun with other data: their fingerprint is {fingerprint[:12]}…, the run's is "
-            f"{before[:12]}… (pictures, labels or the split have changed). "
-            "Choose another folder with --out, or the data as they were"
-        )
+    refuse_other_data(folder, noted(folder, name, fingerprint), fingerprint)
 
 
 def without_test(data: "Data") -> "Data":

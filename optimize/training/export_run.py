@@ -20,7 +20,7 @@ from model_zoo.manifest import Accuracy, Lineage, Pass
 from model_zoo.onnx_run import open_graph
 from model_zoo.onnx_trace import OPSET
 from model_zoo.store import Store
-from optimize.data.report import SPOKEN
+from optimize.data.report import spoken
 from optimize.errors import TrainingError
 from optimize.judging.agreement import top_k_hits
 from optimize.judging.predictions import Predictions
@@ -143,7 +143,7 @@ def accuracies(dataset: str, split: str, predictions: Predictions) -> tuple[Accu
     return tuple(
         Accuracy(
             dataset=dataset,
-            split=SPOKEN.get(split, split),
+            split=spoken(split),
             n=len(predictions),
             metric=f"top{k}",
             value=share.value,

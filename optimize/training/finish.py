@@ -23,6 +23,7 @@ from optimize.judging.predictions import Predictions
 from optimize.judging.run_judgement import judge_run
 from optimize.judging.temperature import fit_temperature
 from optimize.report.write import write_report
+from optimize.store_swap import swap_store
 from optimize.training.assembly import Assembly
 from optimize.training.bundle_names import bundle_names, slug
 from optimize.training.checkpointing import Standing
@@ -167,8 +168,7 @@ def _bundles(
                 epoch=standing.best_epoch if best else standing.done,
             )
             made.append(write_run_bundle(export, Store(making)))
-        shutil.rmtree(folder.store, ignore_errors=True)
-        making.rename(folder.store)
+        swap_store(making, folder.store)
     except ModelZooError as error:
         raise TrainingError(f"the network is trained, and no bundle can be made of it: {error}") from error
     except OSError as error:

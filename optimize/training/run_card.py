@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from optimize.data.report import SPOKEN
+from optimize.data.report import spoken
 from optimize.judging.agreement import top_k_hits
 from optimize.judging.predictions import Predictions
 from optimize.training.network.network import Network
@@ -80,5 +80,5 @@ def _epochs(planned: int, trained: int, taken: int) -> str:
 def _row(split: str, predictions: Predictions) -> str:
     share = top_k_hits(predictions.logits, predictions.labels)
     low, high = share.ci95
-    named = SPOKEN.get(split, split)
+    named = spoken(split)
     return f"| {named} | {len(predictions):,} | {100 * share.value:.1f} % | {100 * low:.1f} to {100 * high:.1f} % |"

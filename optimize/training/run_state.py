@@ -122,10 +122,15 @@ def begin(folder: RunFolder, recipe: Recipe, state: RunState) -> None:
 
 def require_same_data(folder: RunFolder, state: RunState, fingerprint: str) -> None:
     """Raises: RunError: the data are not those that the run began with."""
-    if state.data != fingerprint:
+    refuse_other_data(folder.root, state.data, fingerprint)
+
+
+def refuse_other_data(folder: Path, before: str, now: str) -> None:
+    """Raises: RunError: the two fingerprints, of the run's beginning and of today's data, differ."""
+    if before != now:
         raise RunError(
-            f"{folder.root} was begun with other data: their fingerprint is {fingerprint[:12]}…, the run's is "
-            f"{state.data[:12]}… (pictures, labels or the split have changed). Choose another folder with --out"
+            f"{folder} was begun with other data: their fingerprint is {now[:12]}…, the run's is {before[:12]}… "
+            "(pictures, labels or the split have changed). Choose another folder with --out, or the data as they were"
         )
 
 
