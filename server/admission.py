@@ -20,6 +20,8 @@ from server.job import Job
 from server.job_queue import JobQueue
 from server.latency_model import LatencyModel
 
+PROBE_EVERY = 32  # one batch in so many tries a size beside the efficient one
+
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
@@ -46,6 +48,20 @@ class Admission:
         self.running_images = 0
         self._limits = limits
         self._queue = queue
+        self._formed = 0
+
+    def next_size(self) -> int:
+        """How many pictures the next batch may hold: the efficient size.
+
+        One batch in ``PROBE_EVERY`` may hold half of that, or twice as many, in turn: a size that is
+        never run is never learned anew, and one slow run at warm-up would decide for good.
+        """
+        self._formed += 1
+        if self._formed % PROBE_EVERY:
+            return self.efficient_size
+        if self._formed % (2 * PROBE_EVERY):
+            return max(1, self.efficient_size // 2)
+        return min(self._limits.max_batch_size, 2 * self.efficient_size)
 
     def learn(self, images: int, seconds: float) -> None:
         """A batch of ``images`` took this long."""

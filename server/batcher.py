@@ -227,7 +227,7 @@ class Batcher:
     def _form(self, now_s: float, late: list[tuple[Job, ServingError]]) -> list[Job]:
         """One batch for the calling instance. Empty when all that waited was late."""
         share = -(-(self._queue.images - self._queue.parked) // self._idle)
-        size = min(self._admission.efficient_size, share)
+        size = min(self._admission.next_size(), share)
         predict = self._admission.latency.predict
         batch: list[Job] = []
         tightest_s = float("inf")

@@ -3,7 +3,9 @@
 One moving average per batch size seen. A size never seen is read off the two
 nearest sizes that were, as a straight line; beyond the largest, its time per
 picture goes on. Warm-up fills size 1 and the largest, so that the first request
-already meets a model. Not thread-safe: the batcher owns it under its lock.
+already meets a model. What was learned long ago counts as much as one new batch,
+no more: it may have been a bad moment. Not thread-safe: the batcher owns it under
+its lock.
 """
 
 from bisect import bisect_left, insort
@@ -12,6 +14,8 @@ from functools import cache
 SMOOTHING = 0.1
 DRIFT = 0.01  # a learned time that moved by less does not change which batch size is efficient
 TOLERANCE = 0.05  # of the time per picture, given up for smaller batches
+OLD_BATCHES = 32  # a size that none of so many batches had is known from long ago
+OLD_SMOOTHING = 0.5
 HAND_OVER_S = 0.0003  # what a batch costs besides its own time: waking a thread, waking the event loop
 
 
@@ -22,15 +26,22 @@ class LatencyModel:
         self._smoothing = smoothing
         self._seconds: dict[int, float] = {}
         self._sizes: list[int] = []  # those seen, rising
+        self._batches = 0
+        self._seen: dict[int, int] = {}  # size → which batch was the last of it
         self._judged: dict[int, float] = {}  # the times from which the sizes in ``_efficient`` were worked out
         self._efficient: dict[int, int] = {}
 
     def observe(self, images: int, seconds: float) -> None:
         """A batch of ``images`` took ``seconds`` from the first decode to the last answer."""
         known = self._seconds.get(images)
+        smoothing = self._smoothing
         if known is None:
             insort(self._sizes, images)
-        learned = seconds if known is None else known + self._smoothing * (seconds - known)
+        elif self._batches - self._seen[images] > OLD_BATCHES:
+            smoothing = max(smoothing, OLD_SMOOTHING)
+        self._batches += 1
+        self._seen[images] = self._batches
+        learned = seconds if known is None else known + smoothing * (seconds - known)
         self._seconds[images] = learned
         judged = self._judged.get(images)
         if judged is None or abs(learned - judged) > DRIFT * judged:

@@ -2,13 +2,14 @@
 
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.admission import BatchLimits
+from server.admission import PROBE_EVERY, BatchLimits
 from server.batcher import Batcher
 from server.errors import DeadlineExceededError, DrainingError, OverloadedError, ServingError
 from server.job import Job
@@ -53,6 +54,31 @@ def test_what_waits_becomes_the_next_batch_up_to_the_limit() -> None:
     it = bench(max_batch_size=4)
     it.batcher.submit([make_job() for _ in range(6)])
     assert [len(it.take()), len(it.take()), len(it.take())] == [4, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("warm_up", "engine", "settled"),
+    [
+        pytest.param({1: 0.020, 8: 0.080}, lambda images: 0.010 * images, 1, id="one picture was slow once"),
+        pytest.param({1: 0.010, 8: 0.090}, lambda _: 0.010, 8, id="eight pictures were slow once"),
+    ],
+)
+def test_one_slow_run_at_warm_up_does_not_decide_for_good(
+    warm_up: dict[int, float], engine: Callable[[int], float], settled: int
+) -> None:
+    it = bench(max_batch_size=8)
+    for images, seconds in warm_up.items():
+        it.batcher.learn(images, seconds)
+    sizes = []
+    for _ in range(24 * PROBE_EVERY):
+        while it.batcher.counts()[0] < 8:
+            it.batcher.submit([make_job()])
+        batch = it.take()
+        sizes.append(len(batch))
+        it.batcher.finished(batch, len(batch), engine(len(batch)))
+    assert sizes[: PROBE_EVERY - 1] == [9 - settled] * (PROBE_EVERY - 1), "misled at first"
+    last = sizes[-2 * PROBE_EVERY :]
+    assert last.count(settled) >= len(last) - 2
 
 
 def test_free_instances_share_what_waits() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.latency_model import LatencyModel
+from server.latency_model import OLD_BATCHES, LatencyModel
 
 
 def test_nothing_learned_predicts_nothing() -> None:
@@ -84,3 +84,14 @@ def test_the_efficient_size_follows_what_is_learned_later() -> None:
         model.observe(8, 0.080)
         model.efficient_size(8)
     assert model.efficient_size(8) == 1
+
+
+def test_what_was_learned_long_ago_counts_as_much_as_one_new_batch() -> None:
+    model = LatencyModel()
+    model.observe(1, 0.030)
+    for _ in range(OLD_BATCHES + 1):
+        model.observe(8, 0.080)
+    model.observe(1, 0.010)
+    assert model.predict(1) == pytest.approx(0.020)
+    model.observe(1, 0.010)
+    assert model.predict(1) == pytest.approx(0.019), "and then as always"
