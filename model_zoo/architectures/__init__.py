@@ -51,7 +51,7 @@ ARCHITECTURES: dict[str, str] = {
     "shufflenet_v2_x2_0": f"{_HERE}.shufflenet_v2:shufflenet_v2_x2_0",
     "grey28": f"{_HERE}.grey28:grey28",
     "grey28_small": f"{_HERE}.grey28:grey28_small",
-    "grey28_deep": f"{_HERE}.grey28:grey28_deep",
+    "grey28_wide": f"{_HERE}.grey28:grey28_wide",
 }
 
 # Prefix of a name → the module that reaches into that library.

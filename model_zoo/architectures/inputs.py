@@ -39,5 +39,5 @@ INPUTS: dict[str, InputSpec] = {
     "seresnet50": replace(IMAGENET_INPUT, resize=Resize("shorter_side", 256, "bicubic")),
     "grey28": GREY28_INPUT,
     "grey28_small": GREY28_INPUT,
-    "grey28_deep": GREY28_INPUT,
+    "grey28_wide": GREY28_INPUT,
 }

@@ -34,7 +34,7 @@ SKIPS = {
     "shufflenet_v2_x2_0": 0,
     "grey28": 3,
     "grey28_small": 4,
-    "grey28_deep": 7,
+    "grey28_wide": 3,
 }
 
 
