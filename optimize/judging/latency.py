@@ -4,20 +4,18 @@ Models that are compared are measured in turns, A B B A …, so that a neighbour
 ``quickeye benchmark`` measures more: batches, thread plans, the whole path from encoded bytes.
 """
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from optimize.errors import DataError
+from optimize.judging.json_file import load_json, save_json
 from optimize.judging.judged_model import BundleModel
-from optimize.training.durable import write_whole
 from server.backends.cpu_features import cpu_features
 
 ROUNDS = 6
@@ -43,7 +41,7 @@ class Latency:
         Raises:
             RunError: the disk refused.
         """
-        write_whole(path, f"{json.dumps(asdict(self), indent=1)}\n".encode())
+        save_json(path, TypeAdapter(Latency), self)
 
     @classmethod
     def load(cls, path: Path) -> "Latency":
@@ -52,10 +50,7 @@ class Latency:
         Raises:
             DataError: not there, or something else.
         """
-        try:
-            return TypeAdapter(cls).validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise DataError(f"{path}: no latency can be read from it: {error}") from error
+        return load_json(path, TypeAdapter(Latency), "latency")
 
 
 def measure_latency(

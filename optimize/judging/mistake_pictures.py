@@ -6,24 +6,22 @@ without the data, and holds nothing of the pictures but what it shows.
 
 import base64
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from model_zoo.heat_map import map_box, overlay
 from optimize.data.dataset import Dataset, Pixels
 from optimize.data.fitting import fit_from, in_channels
 from optimize.errors import DataError
+from optimize.judging.json_file import load_json, save_json
 from optimize.judging.judged_model import JudgedModel
 from optimize.judging.judgement import Mistake
-from optimize.training.durable import write_whole
 
 LONGER_SIDE_PX = 240
 QUALITY = 80
@@ -38,6 +36,12 @@ class MistakePicture:
     mistake: Mistake
     picture: str
     heat: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    split: str
+    mistakes: tuple[MistakePicture, ...]
 
 
 def mistake_pictures(model: JudgedModel, dataset: Dataset, mistakes: Sequence[Mistake]) -> tuple[MistakePicture, ...]:
@@ -59,8 +63,7 @@ def save_mistake_pictures(path: Path, split: str, pictures: Sequence[MistakePict
     Raises:
         RunError: the disk refused.
     """
-    content: dict[str, Any] = {"split": split, "mistakes": _adapter().dump_python(tuple(pictures), mode="json")}
-    write_whole(path, json.dumps(content).encode())
+    save_json(path, TypeAdapter(_Kept), _Kept(split, tuple(pictures)))
 
 
 def load_mistake_pictures(path: Path) -> tuple[str, tuple[MistakePicture, ...]]:
@@ -69,11 +72,8 @@ def load_mistake_pictures(path: Path) -> tuple[str, tuple[MistakePicture, ...]]:
     Raises:
         DataError: it is not there, or something else.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return str(content["split"]), _adapter().validate_python(content["mistakes"])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-        raise DataError(f"{path}: no pictures of mistakes can be read from it: {error}") from error
+    kept = load_json(path, TypeAdapter(_Kept), "pictures of mistakes")
+    return kept.split, kept.mistakes
 
 
 def data_uri(pixels: Pixels) -> str:
@@ -109,7 +109,3 @@ def _shown(model: JudgedModel, dataset: Dataset, mistake: Mistake) -> tuple[str,
 def _over(pixels: Pixels, grid: NDArray[np.float32], model: JudgedModel) -> Pixels:
     height, width, _ = pixels.shape
     return overlay(in_channels(pixels, 3), grid, map_box(width, height, model.spec))
-
-
-def _adapter() -> TypeAdapter[tuple[MistakePicture, ...]]:
-    return TypeAdapter(tuple[MistakePicture, ...])

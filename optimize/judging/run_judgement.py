@@ -4,15 +4,14 @@ Beside it are ``mistakes.json``, and ``latency.json``: a file of its own, as a c
 judgement of a run that was interrupted is byte for byte that of one that was not.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from optimize.data.dataset import Dataset
-from optimize.errors import DataError
+from optimize.judging.json_file import load_json, save_json
 from optimize.judging.judge import judge
 from optimize.judging.judged_model import BundleModel, JudgedModel
 from optimize.judging.judgement import Judgement
@@ -21,7 +20,6 @@ from optimize.judging.mistake_pictures import mistake_pictures, save_mistake_pic
 from optimize.judging.predictions import Predictions
 from optimize.judging.robustness import Robustness, robustness
 from optimize.judging.temperature import fit_temperature
-from optimize.training.durable import write_whole
 from optimize.training.run_folder import RunFolder
 
 SPLITS = ("test", "val")
@@ -65,8 +63,7 @@ class RunJudgement:
         Raises:
             RunError: the disk refused.
         """
-        text = json.dumps(_adapter().dump_python(self, mode="json"), indent=1, allow_nan=False)
-        write_whole(path, f"{text}\n".encode())
+        save_json(path, TypeAdapter(RunJudgement), self)
 
     @classmethod
     def load(cls, path: Path) -> "RunJudgement":
@@ -75,10 +72,7 @@ class RunJudgement:
         Raises:
             DataError: not there, or something else.
         """
-        try:
-            return _adapter().validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise DataError(f"{path}: no judgement can be read from it: {error}") from error
+        return load_json(path, TypeAdapter(RunJudgement), "judgement")
 
 
 def judge_run(
@@ -137,7 +131,3 @@ def judge_run(
 def facts(model: JudgedModel) -> ModelFacts:
     """What a report says of a model."""
     return ModelFacts(name=model.name, runs_on=model.runs_on, size_bytes=model.size_bytes)
-
-
-def _adapter() -> TypeAdapter[RunJudgement]:
-    return TypeAdapter(RunJudgement)

@@ -111,3 +111,19 @@ def test_an_upload_that_is_still_arriving_at_the_end_is_told_so(colour_store: Pa
         upload.join(20)
     assert replies[0].startswith(b"HTTP/1.1 503 ")
     assert b'"code":"draining"' in replies[0]
+
+
+@pytest.mark.parametrize(
+    ("headers", "caller"),
+    [
+        ({}, "127.0.0.1"),
+        ({"X-Forwarded-For": "203.0.113.9"}, "203.0.113.9"),
+        ({"X-Forwarded-For": "198.51.100.1, 203.0.113.9", "X-Forwarded-Proto": "https"}, "203.0.113.9"),
+        ({"X-Forwarded-Proto": "https"}, "127.0.0.1"),
+    ],
+)
+def test_a_proxy_on_this_machine_says_who_called(
+    server: Running, client: httpx.Client, headers: dict[str, str], caller: str
+) -> None:
+    reply = client.get("/v1/models/nobody", headers=headers)
+    assert server.access_line(reply.headers["x-request-id"])["client"] == caller
