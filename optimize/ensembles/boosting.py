@@ -62,6 +62,8 @@ class Boosting(Choice):
     def make(self, workshop: Workshop) -> Made:
         """See ``EnsembleChoice``."""
         trunk = workshop.train(TRUNK, {}) if self.source is None else workshop.open(self.source)
+        if trunk.network.architecture.name.startswith("ensemble:"):
+            raise RecipeError(f"{trunk.name} can't be boosted: it is an ensemble, which has no features of its own")
         features = {
             split: _features(workshop, trunk, split, dataset)
             for split, dataset in (("train", workshop.data.train), ("val", workshop.data.val))

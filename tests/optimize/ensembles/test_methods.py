@@ -245,6 +245,14 @@ def test_broken_features_are_named(tmp_path: Path) -> None:
         boosted(sources(tmp_path, 1)[0], tmp_path / "run", data_of())
 
 
+def test_an_ensemble_is_not_boosted(tmp_path: Path) -> None:
+    ensemble = ENSEMBLES.choose("average", {"sources": sources(tmp_path, 2)}).make(workshop(tmp_path / "average"))
+    shop = workshop(tmp_path / "run")
+    shop = replace(shop, tools=replace(shop.tools, open=lambda _: ensemble.network))
+    with pytest.raises(RecipeError, match="given can't be boosted: it is an ensemble"):
+        ENSEMBLES.choose("boosting", {"rounds": 5, "source": "given"}).make(shop)
+
+
 def test_gradient_boosting_keeps_the_architecture_and_lowers_the_loss(tmp_path: Path) -> None:
     choice = ENSEMBLES.choose("boosting", {"rounds": 40, "source": sources(tmp_path, 1)[0]})
     made = choice.make(workshop(tmp_path / "run"))
