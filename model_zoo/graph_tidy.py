@@ -6,6 +6,7 @@ and say nothing to a reader. Here they go, and every node is named after the
 layer whose weights it uses.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -27,6 +28,7 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     _merge_equal_constants(graph)
     drop_dead_ends(graph)
     _pool_by_name(graph)
+    _flatten_by_name(model)
     _rename(graph)
     _strip_traces(model)
     return model
@@ -115,6 +117,22 @@ def _pool_by_name(graph: onnx.GraphProto) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     drop_dead_ends(graph)
+
+
+def _flatten_by_name(model: onnx.ModelProto) -> None:
+    """A Reshape that leaves the batch and puts all the rest in one row is a Flatten, whatever the batch's size."""
+    rows = {one.name: numpy_helper.to_array(one).tolist() for one in model.graph.initializer if list(one.dims) == [2]}
+    found = [node for node in model.graph.node if node.op_type == "Reshape" and rows.get(node.input[1], [0])[0] == -1]
+    if not found:
+        return
+    known = {
+        one.name: one.type.tensor_type.shape.dim for one in onnx.shape_inference.infer_shapes(model).graph.value_info
+    }
+    for node in found:
+        sizes = [dimension.dim_value for dimension in known.get(node.input[0], ())][1:]
+        if sizes and math.prod(sizes) == rows[node.input[1]][1]:
+            node.CopyFrom(onnx.helper.make_node("Flatten", [node.input[0]], [node.output[0]], node.name, axis=1))
+    drop_dead_ends(model.graph)
 
 
 def _rename(graph: onnx.GraphProto) -> None:

@@ -8,7 +8,6 @@ convolutions, 24,666 and 1.8 M.
 
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -67,24 +66,26 @@ class Separable(nn.Module):
 Lines = tuple[tuple[type[Residual] | type[Separable], int, int], ...]
 
 
-class PlacePooling(nn.Module):
+class PlacePooling(nn.Conv2d):
     """Each channel's mean over all places, each place weighted by what it is worth to that channel.
 
     Pictures of one kind in the middle have sleeves and soles in the same places; a plain mean forgets
-    which. What a depthwise convolution as large as the map does (Chen et al., "MobileFaceNets", 2018,
-    section 3.1), written as a product and a mean, so that class-activation maps can be had.
+    which. A depthwise convolution as large as the map (Chen et al., "MobileFaceNets", 2018, section 3.1).
     """
 
+    keeps_initial_weights = True  # those of the mean
+
     def __init__(self, channels: int, height: int, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.full((channels, height, width), 1 / (height * width)))
+        super().__init__(channels, channels, (height, width), groups=channels, bias=False)
+        nn.init.constant_(self.weight, 1 / (height * width))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) → (N, channels); for another H or W the weights are interpolated."""
-        weight = self.weight * self.weight[0].numel()
-        if x.shape[2:] != weight.shape[1:]:
-            weight = functional.interpolate(weight[None], x.shape[2:], mode="bilinear")[0]
-        return (x * weight).mean((2, 3))
+        if x.shape[2:] == self.weight.shape[2:]:
+            return super().forward(x).flatten(1)
+        weight = functional.interpolate(self.weight, x.shape[2:], mode="bilinear")
+        shrink = self.weight[0].numel() / weight[0].numel()
+        return functional.conv2d(x, weight * shrink, groups=self.groups).flatten(1)
 
 
 class Grey28(nn.Module):

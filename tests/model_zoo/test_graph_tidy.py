@@ -69,6 +69,25 @@ def test_another_mean_stays() -> None:
     assert tidy(untidy(axes=(1, 2))).graph.node[-1].op_type == "ReduceMean"
 
 
+def reshaped(shape: tuple[int, ...]) -> onnx.ModelProto:
+    """A 1×1 convolution to 4 channels of 5×5, reshaped."""
+    model = untidy()
+    del model.graph.node[1:]
+    model.graph.node.append(helper.make_node("Reshape", ["val_7", "shape"], ["logits"]))
+    model.graph.initializer.append(tensor("shape", np.array(shape, np.int64)))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("shape", "operator"),
+    [((-1, 100), "Flatten"), ((-1, 50), "Reshape"), ((2, 100), "Reshape"), ((-1, 4, 25), "Reshape")],
+)
+def test_only_a_reshape_to_one_row_a_picture_is_a_flatten(shape: tuple[int, ...], operator: str) -> None:
+    before, model = run(reshaped(shape)), tidy(reshaped(shape))
+    assert [node.op_type for node in model.graph.node] == ["Conv", operator]
+    assert np.array_equal(run(model), before)
+
+
 def test_nodes_are_named_after_their_layer() -> None:
     model = untidy()
     drop_prefix(model, "model.")
