@@ -10,10 +10,11 @@ its lock.
 
 from bisect import bisect_left, insort
 from functools import cache
+from math import log2
 
 SMOOTHING = 0.1
 DRIFT = 0.01  # a learned time that moved by less does not change which batch size is efficient
-TOLERANCE = 0.05  # of the time per picture, given up for smaller batches
+GAIN = 0.05  # of the time per picture, that a batch must save to be twice as large
 OLD_BATCHES = 32  # a size that none of so many batches had is known from long ago
 OLD_SMOOTHING = 0.5
 HAND_OVER_S = 0.0003  # what a batch costs besides its own time: waking a thread, waking the event loop
@@ -66,11 +67,12 @@ class LatencyModel:
         return self._seconds[below] + share * (self._seconds[above] - self._seconds[below])
 
     def efficient_size(self, largest: int) -> int:
-        """The smallest batch that costs each picture about as little as any up to ``largest`` does.
+        """The smallest batch than which no larger one is worth it, up to ``largest``.
 
-        Where a batch of eight takes eight times as long as one picture, as on
-        most CPUs, waiting for seven others gains nothing: this says 1. Where
-        t(n) is flat, as on GPUs, it says ``largest``.
+        A picture waits for its whole batch, so a larger one must save each picture
+        ``GAIN`` of its time for every time that it doubles. Where a batch of eight
+        takes nearly eight times as long as one picture, as on most CPUs, this says 1.
+        Where t(n) is flat, as on GPUs, it says ``largest``.
         """
         if largest not in self._efficient:
             self._judged = dict(self._seconds)
@@ -78,10 +80,9 @@ class LatencyModel:
         return self._efficient[largest]
 
     def _judge(self, largest: int) -> int:
-        sizes = _candidates(largest)
-        each = [(self.predict(size) + HAND_OVER_S) / size for size in sizes]
-        enough = min(each) * (1 + TOLERANCE)
-        return next(size for size, seconds in zip(sizes, each, strict=True) if seconds <= enough)
+        # Compared so, a size twice as large as another one must cost ``GAIN`` less to come out cheaper.
+        costs = {n: (self.predict(n) + HAND_OVER_S) / n * (1 + GAIN) ** log2(n) for n in _candidates(largest)}
+        return min(costs, key=lambda n: (costs[n], n))
 
     def known(self) -> dict[int, float]:
         """What was learned: batch size → seconds."""

@@ -56,6 +56,7 @@ def test_a_prediction_stays_within_what_was_seen_or_its_extension(seen: list[tup
         (0.020, 0.088, 8),
         (0.012, 0.082, 4),
         (0.0002, 0.0016, 8),
+        (0.0177, 0.1345, 1),
     ],
 )
 def test_the_efficient_size_is_the_smallest_that_costs_each_picture_least(
@@ -65,6 +66,13 @@ def test_the_efficient_size_is_the_smallest_that_costs_each_picture_least(
     model.observe(1, one_s)
     model.observe(8, eight_s)
     assert model.efficient_size(8) == expected
+
+
+def test_kernels_that_are_quick_from_eight_pictures_on_are_used() -> None:
+    model = LatencyModel()
+    for images, seconds in {1: 0.010, 2: 0.020, 4: 0.040, 8: 0.040}.items():
+        model.observe(images, seconds)
+    assert model.efficient_size(8) == 8
 
 
 def test_with_nothing_learned_batches_are_as_large_as_allowed() -> None:
