@@ -26,9 +26,9 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     graph = model.graph
     _merge_equal_constants(graph)
-    drop_dead_ends(graph)
     _pool_by_name(graph)
     _flatten_by_name(model)
+    drop_dead_ends(graph)
     _rename(graph)
     _strip_traces(model)
     return model
@@ -116,7 +116,6 @@ def _pool_by_name(graph: onnx.GraphProto) -> None:
             nodes.append(onnx.helper.make_node("Flatten", [pooled], [node.output[0]], axis=1))
     del graph.node[:]
     graph.node.extend(nodes)
-    drop_dead_ends(graph)
 
 
 def _flatten_by_name(model: onnx.ModelProto) -> None:
@@ -132,7 +131,6 @@ def _flatten_by_name(model: onnx.ModelProto) -> None:
         sizes = [dimension.dim_value for dimension in known.get(node.input[0], ())][1:]
         if sizes and math.prod(sizes) == rows[node.input[1]][1]:
             node.CopyFrom(onnx.helper.make_node("Flatten", [node.input[0]], [node.output[0]], node.name, axis=1))
-    drop_dead_ends(model.graph)
 
 
 def _rename(graph: onnx.GraphProto) -> None:

@@ -38,7 +38,7 @@ class BatchLimits:
 class Admission:
     """The door of one queue. ``instances`` take from it, and have ``running_images`` in hand.
 
-    ``efficient_size`` is the batch at which more pictures would not make each one cheaper.
+    ``efficient_size`` is the batch that no larger one is worth waiting for.
     """
 
     def __init__(self, limits: BatchLimits, queue: JobQueue) -> None:

@@ -35,14 +35,14 @@ class LatencyModel:
     def observe(self, images: int, seconds: float) -> None:
         """A batch of ``images`` took ``seconds`` from the first decode to the last answer."""
         known = self._seconds.get(images)
-        smoothing = self._smoothing
         if known is None:
             insort(self._sizes, images)
-        elif self._batches - self._seen[images] > OLD_BATCHES:
-            smoothing = max(smoothing, OLD_SMOOTHING)
+            learned = seconds
+        else:
+            is_old = self._batches - self._seen[images] > OLD_BATCHES
+            learned = known + (max(self._smoothing, OLD_SMOOTHING) if is_old else self._smoothing) * (seconds - known)
         self._batches += 1
         self._seen[images] = self._batches
-        learned = seconds if known is None else known + smoothing * (seconds - known)
         self._seconds[images] = learned
         judged = self._judged.get(images)
         if judged is None or abs(learned - judged) > DRIFT * judged:
@@ -82,7 +82,7 @@ class LatencyModel:
     def _judge(self, largest: int) -> int:
         # Compared so, a size twice as large as another one must cost ``GAIN`` less to come out cheaper.
         costs = {n: (self.predict(n) + HAND_OVER_S) / n * (1 + GAIN) ** log2(n) for n in _candidates(largest)}
-        return min(costs, key=lambda n: (costs[n], n))
+        return min(costs, key=costs.__getitem__)
 
     def known(self) -> dict[int, float]:
         """What was learned: batch size → seconds."""

@@ -12,7 +12,6 @@ from itertools import cycle
 from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from optimize.judging.json_file import load_json, save_json
 from optimize.judging.judged_model import BundleModel
@@ -41,7 +40,7 @@ class Latency:
         Raises:
             RunError: the disk refused.
         """
-        save_json(path, TypeAdapter(Latency), self)
+        save_json(path, self)
 
     @classmethod
     def load(cls, path: Path) -> "Latency":
@@ -50,7 +49,7 @@ class Latency:
         Raises:
             DataError: not there, or something else.
         """
-        return load_json(path, TypeAdapter(Latency), "latency")
+        return load_json(path, cls, "latency")
 
 
 def measure_latency(

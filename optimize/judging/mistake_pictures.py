@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import TypeAdapter
 
 from model_zoo.heat_map import map_box, overlay
 from optimize.data.dataset import Dataset, Pixels
@@ -63,7 +62,7 @@ def save_mistake_pictures(path: Path, split: str, pictures: Sequence[MistakePict
     Raises:
         RunError: the disk refused.
     """
-    save_json(path, TypeAdapter(_Kept), _Kept(split, tuple(pictures)))
+    save_json(path, _Kept(split, tuple(pictures)))
 
 
 def load_mistake_pictures(path: Path) -> tuple[str, tuple[MistakePicture, ...]]:
@@ -72,7 +71,7 @@ def load_mistake_pictures(path: Path) -> tuple[str, tuple[MistakePicture, ...]]:
     Raises:
         DataError: it is not there, or something else.
     """
-    kept = load_json(path, TypeAdapter(_Kept), "pictures of mistakes")
+    kept = load_json(path, _Kept, "pictures of mistakes")
     return kept.split, kept.mistakes
 
 

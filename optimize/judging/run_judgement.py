@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
 from optimize.data.dataset import Dataset
 from optimize.judging.json_file import load_json, save_json
 from optimize.judging.judge import judge
@@ -63,7 +61,7 @@ class RunJudgement:
         Raises:
             RunError: the disk refused.
         """
-        save_json(path, TypeAdapter(RunJudgement), self)
+        save_json(path, self)
 
     @classmethod
     def load(cls, path: Path) -> "RunJudgement":
@@ -72,7 +70,7 @@ class RunJudgement:
         Raises:
             DataError: not there, or something else.
         """
-        return load_json(path, TypeAdapter(RunJudgement), "judgement")
+        return load_json(path, cls, "judgement")
 
 
 def judge_run(

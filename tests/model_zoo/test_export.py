@@ -45,7 +45,7 @@ SHORTENED: dict[str, dict[str, object]] = {
     "mobilenet_v3_large": {"blocks": LARGE[:8] + LARGE[10:12]},
 }
 ONE_OF_EACH = {"grey28", "squeezenet1_1", "seresnet50", "densenet121", "efficientnet_lite1", "shufflenet_v2_x0_5"}
-# What stands between the pooled features and the logits there is no linear layer alone.
+# What stands between the pooled features and the logits there is no linear layer alone, or the pooling is no mean.
 WITHOUT_MAPS = {"mobilenet_v3_small", "mobilenet_v3_large", "squeezenet1_1", "grey28_small", "grey28_wide"}
 PLAIN = {"Transpose", "Cast", "Sub", "Mul", "Conv", "Clip", "Relu", "Add", "GlobalAveragePool", "Flatten", "Gemm"}
 ALSO: dict[str, set[str]] = {
