@@ -95,6 +95,8 @@ class Grey28(nn.Module):
         stem: channels, kernel and stride of the first convolution.
         lines: of the blocks.
         by_place: pool by ``PlacePooling`` instead of the plain mean.
+        mirrored: outside training, answer from the mean of the picture's features and of its mirror image's,
+            at twice the cost.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Grey28(nn.Module):
         stem: tuple[int, int, int],
         lines: Lines,
         by_place: bool = False,
+        mirrored: bool = False,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
@@ -115,15 +118,23 @@ class Grey28(nn.Module):
             self.blocks.append(block(channels, channels_out, stride))
             channels = channels_out
         self.place_pooling = PlacePooling(channels, 7, 7) if by_place else None
+        self.mirrored = mirrored
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 1, H, W), normalised → logits (N, num_classes)."""
-        features = self.blocks(self.stem(x))
-        pooled = features.mean((2, 3)) if self.place_pooling is None else self.place_pooling(features)
-        logits: Tensor = self.classifier(self.dropout(pooled))
+        if self.mirrored and not self.training:
+            features = (self.features(x.flip(3)) + self.features(x)) / 2
+        else:
+            features = self.features(x)
+        logits: Tensor = self.classifier(self.dropout(features))
         return logits
+
+    def features(self, x: Tensor) -> Tensor:
+        """(N, 1, H, W) → (N, channels)."""
+        places: Tensor = self.blocks(self.stem(x))
+        return places.mean((2, 3)) if self.place_pooling is None else self.place_pooling(places)
 
 
 def _skip(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:

@@ -27,6 +27,15 @@ def test_features_are_the_modules_outputs() -> None:
     torch.testing.assert_close(found["blocks.1"], module.get_submodule("blocks.1")(blocks))
 
 
+def test_a_mirrored_network_shows_the_picture_as_it_lies() -> None:
+    """So that hints of a mirrored teacher fit the student's maps."""
+    module = small_network(arguments={"mirrored": True}).module.eval()
+    with FeatureTaps(module, ("stem",)) as taps:
+        module(grey_pictures())
+        found = taps.take()
+    torch.testing.assert_close(found["stem"], module.get_submodule("stem")(grey_pictures()))
+
+
 def test_what_enters_the_head_is_the_mean_over_all_places() -> None:
     module = small_network(dropout=0.5).module.train()
     with FeatureTaps(module, (POOLED, "blocks.2")) as taps:
