@@ -5,12 +5,11 @@ that it can make up for their errors too. Codes and their sums are whole
 numbers in float64, scales are applied once per value: two machines get the
 same bits (see ``float64_operators``).
 
-It costs memory rather than time: a tensor is held for all pictures at once, as
-bytes while it is waited for and as float32 while its range is chosen (96
-channels of 112 × 112 for 64 pictures: 0.3 GB).
+Memory does not grow with the pictures (see ``streamed``): what later layers wait for
+lies on disk, and a layer's values are computed again for each look that its range takes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -23,9 +22,9 @@ from optimize.errors import PassError
 from optimize.passes.activation_range import RangeMethod, activation_range
 from optimize.passes.float64_operators import OPERATORS, SAME_CODES, WEIGHTED, taps
 from optimize.passes.float_graph import FloatGraph, Step
+from optimize.passes.streamed import CHUNK, Codes, Pictures, Values
 from optimize.passes.weight_rounding import Pairs, round_weights
 
-CHUNK = 8
 STATISTICS_SIDE = 8
 _BIAS_LIMIT = 2**30
 
@@ -49,12 +48,12 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class _Coded:
-    codes: Tensor
+    codes: Codes
     scale: Scale
 
     def chunks(self) -> Iterator[Tensor]:
         """Whole numbers around 0, float64, a few pictures at a time."""
-        for part in torch.split(self.codes, CHUNK):
+        for part in self.codes:
             yield part.double() - self.scale.zero
 
 
@@ -70,70 +69,73 @@ class IntegerWalk:
         self._pair_safe = pair_safe
         self._tensors: dict[str, _Coded] = {}
 
-    def run(self, pictures: NDArray[np.uint8]) -> None:
+    def run(self, pictures: Pictures) -> None:
         """Walk all steps.
 
         Args:
-            pictures: uint8 (N, height, width, channels).
+            pictures: uint8 (N, height, width, channels); read once.
         Raises:
             PassError: an operator that the pass does not know.
+            OSError: the disk for temporary files is full.
         """
-        pixels = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).contiguous()
-        self._keep(self._graph.first, pixels, Scale(self._graph.scale, self._graph.zero))
+        self._keep(self._graph.first, _pixels(pictures), Scale(self._graph.scale, self._graph.zero))
         last_use = {name: step.output for step in self._graph.steps for name in step.inputs}
-        with torch.no_grad():
-            for step in self._graph.steps:
-                self._take(step)
-                for name in step.inputs:
-                    if last_use[name] == step.output:
-                        self._tensors.pop(name, None)
+        try:
+            with torch.no_grad():
+                for step in self._graph.steps:
+                    self._take(step)
+                    for name in step.inputs:
+                        if last_use[name] == step.output and name in self._tensors:
+                            self._tensors.pop(name).codes.close()
+        finally:
+            for left in self._tensors.values():
+                left.codes.close()
 
     def _take(self, step: Step) -> None:
         if step.op in WEIGHTED:
-            values = self._weighted(step)
+            make = self._weighted(step)
         elif step.op in OPERATORS:
-            values = self._plain(step)
+            make = self._plain(step)
         else:
             known = ", ".join(sorted({*WEIGHTED, *OPERATORS}))
             raise PassError(f"node '{step.node.name}': quantize_int8 does not know {step.op} (it knows {known})")
         if step.output in self._graph.outputs:
             return
         if step.op in SAME_CODES:
-            source = self._tensor(step.inputs[0])
-            codes = [part + source.scale.zero for part in values]
-            self._keep(step.output, torch.cat(codes).to(torch.uint8), source.scale)
+            scale = self._tensor(step.inputs[0]).scale
+            self._keep(step.output, ((part + scale.zero).to(torch.uint8) for part in make()), scale)
         else:
-            self._settle(step, _gather(values, step, self._count))
-
-    @property
-    def _count(self) -> int:
-        return len(next(iter(self._tensors.values())).codes)
+            self._settle(step, Values(lambda: (part.clamp(step.low, step.high) for part in make())))
 
     def _tensor(self, name: str) -> _Coded:
         if name not in self._tensors:
             raise PassError(f"quantize_int8 has no codes for '{name}': a layer takes a constant where pictures belong")
         return self._tensors[name]
 
-    def _keep(self, name: str, codes: Tensor, scale: Scale) -> None:
-        self._tensors[name] = _Coded(codes, scale)
+    def _keep(self, name: str, codes: Iterator[Tensor], scale: Scale) -> None:
+        self._tensors[name] = _Coded(Codes(codes), scale)
         self.scales[name] = scale
 
-    def _plain(self, step: Step) -> Iterator[Tensor]:
+    def _plain(self, step: Step) -> Callable[[], Iterator[Tensor]]:
         sources = [self._tensor(name) for name in step.inputs]
         same = step.op in SAME_CODES
-        for parts in zip(*(source.chunks() for source in sources), strict=True):
-            real = [part if same else part * one.scale.size for part, one in zip(parts, sources, strict=True)]
-            yield OPERATORS[step.op](real, step.attributes)
 
-    def _settle(self, step: Step, values: Tensor) -> None:
+        def make() -> Iterator[Tensor]:
+            for parts in zip(*(source.chunks() for source in sources), strict=True):
+                real = [part if same else part * one.scale.size for part, one in zip(parts, sources, strict=True)]
+                yield OPERATORS[step.op](real, step.attributes)
+
+        return make
+
+    def _settle(self, step: Step, values: Values) -> None:
         """Choose the range and turn values into codes; a tensor with two bounds has its range from them."""
         bounded = np.isfinite(step.low) and np.isfinite(step.high)
         low, high = activation_range(values, "min_max" if bounded else self._method, self._percentile)
         size = float(np.float32((high - low) / 255))
         scale = Scale(size, round(-low / size))
-        self._keep(step.output, _encode(values, scale), scale)
+        self._keep(step.output, (_encode(part, scale) for part in values), scale)
 
-    def _weighted(self, step: Step) -> Iterator[Tensor]:
+    def _weighted(self, step: Step) -> Callable[[], Iterator[Tensor]]:
         source = self._tensor(step.inputs[0])
         weights = torch.from_numpy(self._graph.constants[step.inputs[1]].astype(np.float64))
         bias = torch.zeros(len(weights), dtype=torch.float64)
@@ -154,7 +156,7 @@ class IntegerWalk:
             scales.flatten().float().numpy(),
             whole_bias.to(torch.int32).numpy(),
         )
-        return self._outputs(step, source, codes.reshape(weights.shape), whole_bias, units)
+        return lambda: self._outputs(step, source, codes.reshape(weights.shape), whole_bias, units)
 
     def _outputs(self, step: Step, source: _Coded, codes: Tensor, bias: Tensor, units: Tensor) -> Iterator[Tensor]:
         shape = (1, -1, 1, 1) if step.op == "Conv" else (1, -1)
@@ -196,22 +198,11 @@ def _seen(step: Step, part: Tensor, weights: Tensor) -> Tensor:
     return stack.transpose(0, 1).transpose(1, 2).flatten(2).reshape(groups, -1, stack[:, 0, 0].numel())
 
 
-def _gather(parts: Iterable[Tensor], step: Step, count: int) -> Tensor:
-    """All pictures' values as float32, clamped."""
-    whole = torch.empty(0)
-    start = 0
-    for part in parts:
-        if not whole.numel():
-            whole = torch.empty((count, *part.shape[1:]), dtype=torch.float32)
-        whole[start : start + len(part)] = part.clamp(step.low, step.high)
-        start += len(part)
-    return whole
+def _pixels(pictures: Pictures) -> Iterator[Tensor]:
+    for start in range(0, len(pictures), CHUNK):
+        yield torch.from_numpy(np.ascontiguousarray(pictures[start : start + CHUNK])).permute(0, 3, 1, 2)
 
 
 def _encode(values: Tensor, scale: Scale) -> Tensor:
-    """float32 (N, …) → uint8 codes."""
-    codes = [
-        torch.clamp(torch.round(part.double() / scale.size) + scale.zero, 0, 255).to(torch.uint8)
-        for part in torch.split(values, CHUNK)
-    ]
-    return torch.cat(codes)
+    """float32 (n, …) → uint8 codes."""
+    return torch.clamp(torch.round(values.double() / scale.size) + scale.zero, 0, 255).to(torch.uint8)
