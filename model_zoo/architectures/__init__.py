@@ -7,7 +7,7 @@ with a skip names in ``branch_end`` the child that gives what the skip is added 
 (and in ``has_skip`` whether it has one): training drops branches there.
 
 ``timm:NAME`` and ``torchvision:NAME`` reach into those libraries, where installed;
-``ensemble:KIND`` is made of several networks.
+``ensemble:KIND`` is made of several networks, ``pruned:NAME`` is one with fewer channels.
 """
 
 from __future__ import annotations
@@ -54,11 +54,15 @@ ARCHITECTURES: dict[str, str] = {
     "grey28_wide": f"{_HERE}.grey28:grey28_wide",
 }
 
+# Begins the name of a network that was pruned.
+PRUNED = "pruned:"
+
 # Prefix of a name → the module that reaches into that library.
 SOURCES: dict[str, str] = {
     "timm": f"{_HERE}.from_timm",
     "torchvision": f"{_HERE}.from_torchvision",
     "ensemble": f"{_HERE}.from_members",
+    "pruned": f"{_HERE}.pruned",
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from model_zoo.architectures import build, input_spec
+from model_zoo.architectures import PRUNED, build, input_spec
 from model_zoo.errors import ModelZooError
 from model_zoo.spec import ArchitectureRef, InputSpec
 from optimize.data.dataset import Task
@@ -43,6 +43,7 @@ def build_network(options: ModelOptions, tasks: Sequence[Task], seed: int) -> Ne
     except ModelZooError as error:
         raise RecipeError(f"model.architecture: {error}") from error
     weights = read_starting_weights(options.weights, options.architecture) if options.weights else None
+    options = _as_narrow(options, weights)
     soft = options.sharing == "soft" and len(tasks) > 1
     made = [_one(options, part, weights, seed) for part in (_split(tasks) if soft else (tuple(tasks),))]
     spec = _sized((weights and weights.spec) or usual, options)
@@ -61,6 +62,15 @@ def build_network(options: ModelOptions, tasks: Sequence[Task], seed: int) -> Ne
     _choose_behaviour(network, options)
     network.train()
     return network
+
+
+def _as_narrow(options: ModelOptions, weights: StartingWeights | None) -> ModelOptions:
+    """The options of the network that pruned weights are of; what the recipe says of its arguments goes first."""
+    theirs = weights.architecture if weights else None
+    if theirs is None or not theirs.name.startswith(PRUNED):
+        return options
+    own = {key: value for key, value in theirs.arguments.items() if key != "num_classes"}
+    return options.model_copy(update={"architecture": theirs.name, "arguments": {**own, **options.arguments}})
 
 
 def _tied(networks: list[nn.Module]) -> SoftSharing:

@@ -17,7 +17,8 @@ class ModelOptions(Choice):
 
     Attributes:
         architecture: an entry of ``ARCHITECTURES``, ``timm:NAME`` or ``torchvision:NAME``.
-        weights: "pretrained", or a path: a checkpoint, a bundle, a store with one model, a run's folder.
+        weights: "pretrained", or a path: a checkpoint, a bundle, a store with one model, a run's folder;
+            those of a pruned network make the network as narrow.
         height: of the bundle's input, px; the starting weights' own by default, the width's where that alone is given.
         width: likewise.
         arguments: of the architecture.

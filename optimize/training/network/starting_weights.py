@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from model_zoo.architectures import PRUNED
 from model_zoo.bundle import Bundle
 from model_zoo.errors import ModelZooError
 from model_zoo.spec import ArchitectureRef, InputSpec
@@ -57,7 +58,7 @@ def read_starting_weights(weights: str, architecture: str) -> StartingWeights:
         weights: "pretrained" or a path; see ``ModelOptions``.
         architecture: for "pretrained".
     Raises:
-        CheckpointError: nothing is there, it can't be read, or it is of another architecture.
+        CheckpointError: nothing is there, it can't be read, or it is of another architecture, pruned or not.
     """
     if weights == PRETRAINED_WEIGHTS:
         return _published(architecture)
@@ -71,7 +72,7 @@ def read_starting_weights(weights: str, architecture: str) -> StartingWeights:
             raise CheckpointError(f"{path}: no such file or folder; the zoo's own weights are called {weights_hint()}")
     except ModelZooError as error:
         raise CheckpointError(_placed(path, error)) from error
-    if found.architecture is not None and found.architecture.name != architecture:
+    if found.architecture is not None and found.architecture.name not in (architecture, f"{PRUNED}{architecture}"):
         raise CheckpointError(
             f"{found.found} is a network of {found.architecture.name}, the recipe asks for {architecture}; "
             f"set model.architecture = {found.architecture.name!r}, or take other weights"
