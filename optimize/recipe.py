@@ -27,7 +27,7 @@ class PassEntry(_Part):
     """One line of the work: an entry of ``PASSES`` and its config."""
 
     name: str
-    parameters: dict[str, str | bool | int | float] = {}
+    parameters: dict[str, str | bool | int | float | list[str]] = {}
 
 
 class Check(_Part):

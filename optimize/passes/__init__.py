@@ -2,8 +2,9 @@
 
 A pass is a config (what a recipe may say of it, validated) and a transform: the
 bytes of an ONNX model and pictures at its input size in, the bytes of a smaller
-model out. Adding one: a file in this folder that ends in ``PASS = Pass(…)``, and
-a line in ``PASSES``. ``tests/optimize/passes`` holds every entry to its contract.
+model out. A pass that looks at no pictures says so, and may be run without any. Adding
+one: a file in this folder that ends in ``PASS = Pass(…)``, a line in ``PASSES`` and one
+in docs/passes.md. ``tests/optimize/passes`` holds every entry to its contract.
 """
 
 import importlib
@@ -20,7 +21,12 @@ from optimize.errors import RecipeError, UnknownPassError
 _HERE = "optimize.passes"
 
 PASSES: dict[str, str] = {
+    "fold": f"{_HERE}.fold:PASS",
+    "low_rank": f"{_HERE}.low_rank:PASS",
+    "sparsify": f"{_HERE}.sparsify:PASS",
     "quantize_int8": f"{_HERE}.quantize_int8:PASS",
+    "float16": f"{_HERE}.float16:PASS",
+    "cluster_weights": f"{_HERE}.cluster_weights:PASS",
 }
 
 
@@ -39,13 +45,15 @@ class Pass(Generic[C]):
 
     config: type[C]
     transform: Callable[[bytes, NDArray[np.uint8], C], bytes]
+    needs_pictures: bool = True
 
     def run(self, model: bytes, pictures: NDArray[np.uint8], parameters: Mapping[str, object]) -> bytes:
         """Validate what the recipe says, and transform.
 
         Args:
             model: ONNX, uint8 NHWC in.
-            pictures: for calibration, uint8 (N, height, width, channels).
+            pictures: for calibration, uint8 (N, height, width, channels); any array, an empty
+                one too, where ``needs_pictures`` is false.
             parameters: fields of ``config``; what is absent takes its default.
         Raises:
             RecipeError: a parameter that the pass does not have, or of a wrong type.

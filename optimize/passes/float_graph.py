@@ -1,38 +1,47 @@
 """A float ONNX model, read as steps that a quantiser can walk.
 
 Two things are taken apart from the rest. What stands between the pixels and the
-first layer (layout, cast, normalisation) becomes one scale and one zero point,
-``value = (pixel - zero) * scale``: with them the pixels *are* the first layer's
-8-bit input, and normalising costs nothing. And a clamp (``Relu``, ``Clip``) is
-joined to the operator before it: 8-bit codes clamp by themselves.
+first layer becomes one scale and one zero point (``pixel_input``). And a clamp (``Relu``,
+``Clip``) is joined to the operator before it: 8-bit codes clamp by themselves. One that clamps
+a tensor which others also use, or one that only moves codes, is a step of its own.
 """
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from optimize.errors import PassError
+from optimize.passes.float64_operators import SAME_CODES
+from optimize.passes.pixel_input import Constants, PixelInput, read_pixel_input
+from optimize.passes.plain_form import attributes_of, plain_form
 
-NORMALISING = frozenset({"Transpose", "Cast", "Sub", "Add", "Mul", "Div"})
-_CLAMPS = frozenset({"Relu", "Clip"})
-_NHWC_TO_NCHW = [0, 3, 1, 2]
+CLAMPS = frozenset({"Relu", "Clip"})
 
-Constants = dict[str, NDArray[np.generic]]
+# Operators whose further inputs are constants that say how; by their names in ONNX.
+_OPERANDS = {"Reshape": ("shape",), "Slice": ("starts", "ends", "axes", "steps")}
+_BOUNDS = {"Sigmoid": (0.0, 1.0), "HardSigmoid": (0.0, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operator and the clamp after it; ``output`` is the tensor after the clamp."""
+    """One operator and the clamp after it; ``output`` is the tensor after the clamp.
+
+    ``sources`` are its inputs but for the constants; ``attributes`` hold those constants that say how, too.
+    ``factor``: it multiplies by this constant, and does nothing else.
+    """
 
     node: onnx.NodeProto
     output: str
+    sources: tuple[str, ...]
     low: float = -inf
     high: float = inf
+    attributes: dict[str, object] = field(default_factory=dict)
+    factor: float | None = None
 
     @property
     def op(self) -> str:
@@ -44,21 +53,13 @@ class Step:
         """Names of tensors and constants."""
         return tuple(self.node.input)
 
-    @property
-    def attributes(self) -> dict[str, object]:
-        """By name."""
-        return {one.name: onnx.helper.get_attribute_value(one) for one in self.node.attribute}
-
 
 @dataclass(frozen=True, slots=True)
 class FloatGraph:
-    """``steps`` in order; ``pixels`` (uint8 NHWC) becomes ``first`` (float NCHW) by ``(pixel - zero) * scale``."""
+    """``steps`` in order, from the pixels on."""
 
     model: onnx.ModelProto
-    pixels: str
-    first: str
-    scale: float
-    zero: int
+    input: PixelInput
     steps: tuple[Step, ...]
     constants: Constants
     outputs: tuple[str, ...]
@@ -68,95 +69,66 @@ def read_float_graph(data: bytes) -> FloatGraph:
     """Take a float model apart.
 
     Args:
-        data: ONNX; one uint8 NHWC input; batch norms already folded.
+        data: ONNX; one uint8 NHWC input.
     Raises:
-        PassError: another input, or a normalisation that one scale and one zero point can't hold.
+        PassError: another input, or a normalisation that neither the pixels' codes nor the first layer can hold.
     """
     model = onnx.load_from_string(data)
     graph = model.graph
     if len(graph.input) != 1 or graph.input[0].type.tensor_type.elem_type != onnx.TensorProto.UINT8:
         raise PassError("the model must take one uint8 tensor of pixels; 'quickeye models import' wraps others so")
+    plain_form(model)
     constants: Constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
-    pixels = str(graph.input[0].name)
-    first, factor, offset, rest = _normalisation(list(graph.node), constants, pixels)
-    scale, zero = _as_scale_and_zero(factor, offset)
+    pixels, rest = read_pixel_input(list(graph.node), constants, str(graph.input[0].name))
     outputs = tuple(str(one.name) for one in graph.output)
-    steps = tuple(_steps(rest, constants, outputs))
-    return FloatGraph(model, pixels, first, scale, zero, steps, constants, outputs)
-
-
-def _normalisation(
-    nodes: list[onnx.NodeProto], constants: Constants, pixels: str
-) -> tuple[str, NDArray[np.float64], NDArray[np.float64], list[onnx.NodeProto]]:
-    """Follow the pixels to the first real operator: value = pixel * factor + offset."""
-    name, factor, offset, turned = pixels, np.ones(1), np.zeros(1), False
-    rest = list(nodes)
-    while rest and rest[0].op_type in NORMALISING and name in rest[0].input:
-        node = rest.pop(0)
-        if node.op_type == "Transpose":
-            turned = next(iter(onnx.helper.get_attribute_value(one) for one in node.attribute)) == _NHWC_TO_NCHW
-        elif node.op_type != "Cast":
-            value = _constant(node, name, constants)
-            factor, offset = _affine(node, value, factor, offset, name)
-        name = str(node.output[0])
-    if not turned:
-        raise PassError("the pixels must be turned from NHWC to NCHW before the first layer")
-    return name, factor, offset, rest
-
-
-def _constant(node: onnx.NodeProto, name: str, constants: Constants) -> NDArray[np.float64]:
-    other = next((one for one in node.input if one != name), "")
-    if other not in constants:
-        raise PassError(f"node '{node.name}' normalises by something that is not a constant")
-    return constants[other].astype(np.float64).ravel()
-
-
-def _affine(
-    node: onnx.NodeProto,
-    value: NDArray[np.float64],
-    factor: NDArray[np.float64],
-    offset: NDArray[np.float64],
-    name: str,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if node.op_type in ("Sub", "Div") and node.input[0] != name:
-        raise PassError(f"node '{node.name}' has the pixels as its second operand")
-    if node.op_type == "Mul":
-        return factor * value, offset * value
-    if node.op_type == "Div":
-        return factor / value, offset / value
-    return factor, offset + (value if node.op_type == "Add" else -value)
-
-
-def _as_scale_and_zero(factor: NDArray[np.float64], offset: NDArray[np.float64]) -> tuple[float, int]:
-    zero = -offset / factor
-    whole = round(float(zero[0]))
-    if np.ptp(factor) or np.abs(zero - whole).max() > 1e-5 or not 0 <= whole <= 255:
-        raise PassError(
-            "this pass needs one std and one whole mean (0 to 255) for all channels, so that the pixels can feed the "
-            f"first layer as they are; the model has means {zero.tolist()} and stds {(1 / factor).tolist()}"
-        )
-    return float(factor[0]), whole
+    return FloatGraph(model, pixels, tuple(_steps(rest, constants, outputs)), constants, outputs)
 
 
 def _steps(nodes: list[onnx.NodeProto], constants: Constants, outputs: tuple[str, ...]) -> Iterator[Step]:
-    users: dict[str, list[onnx.NodeProto]] = {}
-    for node in nodes:
-        for name in node.input:
-            users.setdefault(name, []).append(node)
+    uses = Counter(name for node in nodes for name in node.input)
+    clamps = {node.input[0]: node for node in nodes if node.op_type in CLAMPS}
     joined: set[str] = set()
     for node in nodes:
         if len(node.output) != 1:
             raise PassError(f"node '{node.name}' ({node.op_type}) has {len(node.output)} outputs; this pass knows one")
-        if node.output[0] in joined:
+        name = str(node.output[0])
+        if name in joined:
             continue
-        after = users.get(node.output[0], [])
-        if len(after) == 1 and after[0].op_type in _CLAMPS and node.output[0] not in outputs:
-            joined.add(after[0].output[0])
-            yield Step(node, str(after[0].output[0]), *_bounds(after[0], constants))
-        elif node.op_type in _CLAMPS:
-            raise PassError(f"node '{node.name}' ({node.op_type}) clamps a tensor that others also use")
+        moves = node.op_type in SAME_CODES or _factor(node, constants) is not None
+        if name in clamps and uses[name] == 1 and name not in outputs and not moves and node.op_type not in CLAMPS:
+            joined.add(str(clamps[name].output[0]))
+            yield _step(node, clamps[name], constants)
         else:
-            yield Step(node, str(node.output[0]))
+            yield _step(node, None, constants)
+
+
+def _step(node: onnx.NodeProto, clamp: onnx.NodeProto | None, constants: Constants) -> Step:
+    low, high = _BOUNDS.get(node.op_type, (-inf, inf))
+    for one in (node, clamp):
+        if one is not None and one.op_type in CLAMPS:
+            least, most = _bounds(one, constants)
+            low, high = max(low, least), min(high, most)
+    attributes = dict(attributes_of(node))
+    for name, operand in zip(node.input[1:], _OPERANDS.get(node.op_type, ()), strict=False):
+        if name and name not in constants:
+            raise PassError(f"node '{node.name}' ({node.op_type}): this pass takes constant {operand} only")
+        if name:
+            attributes[operand] = constants[name].tolist()
+    output = str((node if clamp is None else clamp).output[0])
+    sources = tuple(str(name) for name in node.input if name and name not in constants)
+    return Step(node, output, sources, low, high, attributes, _factor(node, constants))
+
+
+def _factor(node: onnx.NodeProto, constants: Constants) -> float | None:
+    """What a product by one positive number multiplies by."""
+    if node.op_type not in ("Mul", "Div"):
+        return None
+    places = (1,) if node.op_type == "Div" else (0, 1)
+    known = [constants[node.input[place]] for place in places if node.input[place] in constants]
+    if len(known) != 1 or known[0].size != 1 or not (np.isfinite(known[0]).all() and known[0].item() > 0):
+        return None
+    number = float(known[0].item())
+    return 1 / number if node.op_type == "Div" else number
 
 
 def _bounds(node: onnx.NodeProto, constants: Constants) -> tuple[float, float]:

@@ -5,7 +5,9 @@ quantise; an engine with integer kernels melts the three into one, an engine
 without computes in float and still rounds where it should. The pixels are
 dequantised as they come; outputs of the model stay float32.
 
-Clamps are not written: a zero point of 0 cuts off below 0, the last code above.
+Clamps after a layer are not written: a zero point of 0 cuts off below 0, the last code
+above. Only after a layer that stays in float one is, to keep it there. Nor is a product by a
+constant written: the same codes are dequantised by another scale.
 """
 
 import numpy as np
@@ -13,9 +15,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from optimize.passes.coded import Scale
 from optimize.passes.float64_operators import SAME_CODES, WEIGHTED
 from optimize.passes.float_graph import FloatGraph, Step
-from optimize.passes.integer_walk import Layer, Scale
+from optimize.passes.layer_rounding import Layer
+from optimize.passes.pixel_input import PixelInput
 
 
 def write_qdq(graph: FloatGraph, scales: dict[str, Scale], layers: dict[str, Layer]) -> onnx.ModelProto:
@@ -24,12 +28,12 @@ def write_qdq(graph: FloatGraph, scales: dict[str, Scale], layers: dict[str, Lay
     Args:
         graph: the float model; input, outputs and ``metadata_props`` are taken over.
         scales: by tensor.
-        layers: by the output of their step.
+        layers: by the output of their step; one without stays in float.
     Returns:
         The model, the same for the same arguments.
     """
-    writer = _Writer(scales)
-    writer.pixels(graph)
+    writer = _Writer(graph, scales)
+    writer.pixels(graph.input)
     for step in graph.steps:
         writer.step(step, layers.get(step.output), quantised=step.output not in graph.outputs)
     model = onnx.ModelProto()
@@ -43,52 +47,81 @@ def write_qdq(graph: FloatGraph, scales: dict[str, Scale], layers: dict[str, Lay
 
 
 class _Writer:
-    def __init__(self, scales: dict[str, Scale]) -> None:
+    def __init__(self, graph: FloatGraph, scales: dict[str, Scale]) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
+        self._floats = graph.constants
         self._scales = scales
+        self._codes: dict[str, str] = {}
+        self._names: set[str] = set()
 
-    def pixels(self, graph: FloatGraph) -> None:
-        """NHWC → NCHW as bytes, then as numbers."""
-        turned = f"{graph.pixels}/nchw"
-        self._node("Transpose", [graph.pixels], turned, perm=[0, 3, 1, 2])
-        self._dequantise(turned, self._scale(graph.first), _real(graph.first))
+    def pixels(self, start: PixelInput) -> None:
+        """NHWC → NCHW as bytes, with the added channel where there is one, then as numbers."""
+        turned = f"{start.pixels}/nchw"
+        self._node("Transpose", [start.pixels], turned, perm=[0, 3, 1, 2])
+        if start.inside is not None:
+            one_behind = self._constant(f"{start.pixels}/pads", np.array([0, 0, 0, 0, 0, 1, 0, 0], np.int64))
+            inside = self._constant(f"{start.pixels}/inside", np.array(start.inside, np.uint8))
+            self._node("Pad", [turned, one_behind, inside], f"{start.pixels}/padded")
+            turned = f"{start.pixels}/padded"
+        self._codes[start.first] = turned
+        self._dequantise(turned, self._scale(start.first), _real(start.first))
 
     def step(self, step: Step, layer: Layer | None, *, quantised: bool) -> None:
         """One operator with its weights, and the codes of what it gives."""
-        inputs = [_real(step.inputs[0])] if step.op in WEIGHTED else [_real(name) for name in step.inputs]
+        if step.factor is not None and quantised:
+            self._codes[step.output] = self._codes[step.sources[0]]
+            self._dequantise(self._codes[step.output], self._scale(step.output), _real(step.output))
+            return
+        inputs = [_real(name) if name in step.sources else name for name in step.inputs]
         if layer is not None:
-            inputs += self._weights(step, layer)
+            inputs = [inputs[0], *self._weights(step, layer)]
+        for name in inputs:
+            if name in self._floats:
+                self._constant(name, self._float(name) if step.op in WEIGHTED else self._floats[name])
         target = f"{step.output}/float" if quantised else step.output
-        node = helper.make_node(step.op, inputs, [target], name=step.node.name)
+        stays_float = quantised and layer is None and step.op in WEIGHTED
+        node = helper.make_node(step.op, inputs, [f"{step.output}/uncut" if stays_float else target], step.node.name)
         node.attribute.extend(step.node.attribute)
         self.nodes.append(node)
+        if stays_float:
+            self._keep_float(step.output)
         if quantised:
-            source = step.inputs[0] if step.op in SAME_CODES else step.output
+            source = step.sources[0] if step.op in SAME_CODES else step.output
             parameters = self._scale(source)
-            coded = f"{step.output}/codes"
+            self._codes[step.output] = coded = f"{step.output}/codes"
             self._node("QuantizeLinear", [target, *parameters], coded)
             self._dequantise(coded, parameters, _real(step.output))
 
+    def _keep_float(self, name: str) -> None:
+        """Cut off below the least code, as rounding does too: that a rounding does not follow the layer at once.
+
+        ONNX Runtime gives every float layer between two roundings 8-bit weights of its own, one scale for all outputs
+        (its WeightBiasQuantization; a Relu or Clip between does not stop it).
+        """
+        least = self._constant(f"{name}/least", np.array(self._scales[name].low, np.float32))
+        self._node("Max", [f"{name}/uncut", least], f"{name}/float")
+
     def _weights(self, step: Step, layer: Layer) -> list[str]:
-        name = step.inputs[1]
-        size = np.float32(self._scales[step.inputs[0]].size)
+        name, bias = layer.name, f"{layer.name}/bias"
+        size = np.float32(self._scales[step.sources[0]].size)
         scale = self._constant(f"{name}/scale", layer.scales)
         zeros = self._constant(f"{name}/zero", np.zeros(len(layer.scales), np.int8))
         codes = self._constant(f"{name}/codes", layer.codes)
         self._dequantise(codes, [scale, zeros], _real(name), axis=0)
-        bias = f"{name}/bias"
         bias_scale = self._constant(f"{bias}/scale", layer.scales * size)
         bias_zeros = self._constant(f"{bias}/zero", np.zeros(len(layer.scales), np.int32))
         bias_codes = self._constant(f"{bias}/codes", layer.bias)
         self._dequantise(bias_codes, [bias_scale, bias_zeros], _real(bias), axis=0)
         return [_real(name), _real(bias)]
 
+    def _float(self, name: str) -> NDArray[np.generic]:
+        return self._floats[name].astype(np.float32)
+
     def _scale(self, tensor: str) -> list[str]:
         scale, name = self._scales[tensor], f"{tensor}/scale"
-        if not any(one.name == name for one in self.constants):
-            self._constant(name, np.array(scale.size, np.float32))
-            self._constant(f"{tensor}/zero", np.array(scale.zero, np.uint8))
+        self._constant(name, np.array(scale.size, np.float32))
+        self._constant(f"{tensor}/zero", np.array(scale.zero, np.uint8))
         return [name, f"{tensor}/zero"]
 
     def _dequantise(self, codes: str, parameters: list[str], target: str, **attributes: int) -> None:
@@ -100,7 +133,9 @@ class _Writer:
         self.nodes.append(node)
 
     def _constant(self, name: str, value: NDArray[np.generic]) -> str:
-        self.constants.append(numpy_helper.from_array(value, name))
+        if name not in self._names:
+            self._names.add(name)
+            self.constants.append(numpy_helper.from_array(value, name))
         return name
 
 

@@ -17,11 +17,14 @@ does not depend on the machine: the same pictures and weights give the same file
 A class-activation map that the float model offers is no part of the walk: it is taken
 out before, and made anew from the quantised features and weights.
 
-What it does not do: it leaves nothing in float (a layer that 8 bits hurt too
-much needs another pass), knows the operators of ``float64_operators`` only, and
+A layer that 8 bits hurt too much can be named in ``float_layers``: its weights and sums stay in float.
+``sensitivity`` finds such layers. What flows between layers is 8 bits all the same.
+
+What it does not do: it knows the operators of ``float64_operators`` only, and
 does not train.
 """
 
+import difflib
 from typing import Annotated
 
 import numpy as np
@@ -33,7 +36,8 @@ from model_zoo.graph_class_activation import add_class_activation, remove_class_
 from optimize.errors import PassError
 from optimize.passes import Pass, PassConfig
 from optimize.passes.activation_range import RangeMethod
-from optimize.passes.float_graph import read_float_graph
+from optimize.passes.float64_operators import WEIGHTED
+from optimize.passes.float_graph import FloatGraph, Step, read_float_graph
 from optimize.passes.integer_walk import IntegerWalk
 from optimize.passes.qdq import write_qdq
 
@@ -42,32 +46,40 @@ class QuantizeInt8(PassConfig):
     """What a recipe may choose.
 
     ``pair_safe`` keeps pairs of weights small enough for x86 CPUs without VNNI
-    to sum them exactly with their fast instruction.
+    to sum them exactly with their fast instruction. ``float_layers`` are those whose weights
+    stay in float, by the name of their node or of what comes out of it.
     """
 
     range_method: RangeMethod = "percentile"
     percentile: Annotated[float, Field(gt=0.5, lt=1)] = 0.9999
     pair_safe: bool = True
+    float_layers: Annotated[list[str], Field(max_length=1000)] = Field(default=[])
 
 
 def quantize_int8(model: bytes, pictures: NDArray[np.uint8], config: QuantizeInt8) -> bytes:
     """Calibrate and write.
 
     Args:
-        model: float ONNX, batch norms folded, uint8 NHWC in.
+        model: float ONNX, uint8 NHWC in.
         pictures: uint8 (N, height, width, channels); natural, varied, never those that judge the result.
         config: see ``QuantizeInt8``.
     Returns:
         ONNX in QDQ form, with the input, outputs and metadata of ``model``.
     Raises:
-        PassError: no pictures, or a graph that the pass does not understand.
+        PassError: no pictures, a graph that the pass does not understand, or a float layer that there is not.
     """
     if pictures.ndim != 4 or not len(pictures) or pictures.dtype != np.uint8:
         raise PassError(f"calibration needs uint8 pictures (N, height, width, channels), not {pictures.shape}")
     parent = onnx.load_from_string(model)
     explained = remove_class_activation(parent)
     graph = read_float_graph(parent.SerializeToString())
-    walk = IntegerWalk(graph, config.range_method, config.percentile, pair_safe=config.pair_safe)
+    walk = IntegerWalk(
+        graph,
+        config.range_method,
+        config.percentile,
+        pair_safe=config.pair_safe,
+        float_steps=_float_steps(graph, config.float_layers),
+    )
     walk.run(pictures)
     quantised = write_qdq(graph, walk.scales, walk.layers)
     if explained and not add_class_activation(quantised):
@@ -75,6 +87,21 @@ def quantize_int8(model: bytes, pictures: NDArray[np.uint8], config: QuantizeInt
     onnx.checker.check_model(quantised, full_check=True)
     data: bytes = quantised.SerializeToString(deterministic=True)
     return data
+
+
+def _float_steps(graph: FloatGraph, names: list[str]) -> set[str]:
+    """Outputs of the layers that go by these names."""
+    layers = {name: step.output for step in graph.steps if step.op in WEIGHTED for name in _names(step)}
+    for name in names:
+        if name not in layers:
+            near = difflib.get_close_matches(name, list(layers), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "a layer is a Conv or Gemm, by its node or its output"
+            raise PassError(f"float_layers: no layer is named {name!r}; {hint}")
+    return {layers[name] for name in names}
+
+
+def _names(step: Step) -> set[str]:
+    return {str(step.node.name), str(step.node.output[0]), step.output}
 
 
 PASS: Pass[QuantizeInt8] = Pass(QuantizeInt8, quantize_int8)

@@ -32,7 +32,7 @@ def test_no_judging_photo_calibrates() -> None:
         ("[check]", "[checks]", "check"),
         ("shares = [1.0", "shares = [1.5", "shares"),
         ("percentile = 0.9999", "percentile = 1.5", "percentile"),
-        ('range_method = "percentile"', 'range_method = "entropy"', "range_method"),
+        ('range_method = "percentile"', 'range_method = "entropies"', "range_method"),
         ("[calibration]", "[calibration", "TOML|Expected|table"),
     ],
 )
