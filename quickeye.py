@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stream": ("server.commands.stream:main", "send a video file, folder or camera to a server, show results live"),
     "models": ("server.commands.models:main", "list, show, verify, build, import, remove, diff"),
     "train": ("optimize.commands.train:main", "train or fine-tune a model on your own pictures"),
+    "optimize": ("optimize.commands.optimize:main", "make a model faster within an accuracy budget, with the evidence"),
     "evaluate": ("optimize.commands.evaluate:main", "how good a model is on labelled pictures, with a report"),
     "benchmark": ("server.benchmark:main", "latency and throughput of a bundle on this machine"),
     "loadtest": ("server.loadtest:main", "load a server, report honest percentiles"),

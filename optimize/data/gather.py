@@ -46,6 +46,16 @@ def gather(options: DataOptions, folder: Path, progress: Progress | None = None)
     return Gathered(sets, asides)
 
 
+def gather_unlabelled(options: DataOptions, folder: Path, tasks: tuple[Task, ...]) -> Screening:
+    """The pictures of the first path of ``options.train``, screened; labels that they may have are left aside.
+
+    Raises:
+        DataError: there are none, or none can be decoded.
+    """
+    listing = list_target(folder / options.train_paths[0], options)
+    return _screened([_unlabelled(listing, tasks)], "train", options, None)
+
+
 def tasks_for(listings: Sequence[Listing], classes: tuple[str, ...] | None) -> tuple[Task, ...]:
     """The classes as found, or as given, for one task.
 

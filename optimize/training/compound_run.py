@@ -34,6 +34,16 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 _LOCK = ".state.lock"
+# Where a zoo entry's bundle is made, before the run that starts from it can be described.
+PARENT_STORE = "parent"
+
+
+class Said(Protocol):
+    """A recipe of any kind."""
+
+    def to_content(self) -> dict[str, Any]:
+        """What its complete TOML file says."""
+        ...
 
 
 class Train(Protocol):
@@ -88,11 +98,11 @@ class Tools:
     say: Say
 
 
-def open_folder(folder: Path, kind: str, recipe: "Recipe", *, may_change: Collection[str] = ()) -> None:
+def open_folder(folder: Path, kind: str, recipe: "Said", *, may_change: Collection[str] = ()) -> None:
     """Take ``folder`` for a run of this kind and recipe, or see that it is one already.
 
     Args:
-        kind: "search", "ensemble", "cross_validation".
+        kind: "search", "ensemble", "cross_validation", "optimization".
         may_change: dotted fields that may differ from the time before.
     Raises:
         RunError: it holds something else, a run of another recipe, or can't be written.
@@ -107,13 +117,13 @@ def _refuse_strangers(folder: Path, kind: str) -> None:
     if not state.exists():
         if folder.is_file():
             raise RunError(f"{folder} is a file; choose a folder with --out")
-        if folder.is_dir() and any(path.name not in WRITTEN_FIRST | {_LOCK} for path in folder.iterdir()):
+        if folder.is_dir() and any(path.name not in WRITTEN_FIRST | {_LOCK, PARENT_STORE} for path in folder.iterdir()):
             raise RunError(f"{folder} holds files, but no {_words(kind)}; choose another folder with --out")
     elif _read(state).get("kind") != kind:
         raise RunError(f"{folder} holds a run of another kind, not a {_words(kind)}; choose another folder with --out")
 
 
-def _take(folder: Path, kind: str, recipe: "Recipe", may_change: Collection[str]) -> None:
+def _take(folder: Path, kind: str, recipe: "Said", may_change: Collection[str]) -> None:
     state = RunFolder(folder).state
     said = {"kind": kind, "recipe": _plain(recipe.to_content())}
     if not state.exists():
@@ -176,7 +186,7 @@ def write_data_report(folder: Path, data: "Data") -> None:
         write_whole(RunFolder(folder).data, f"{content}\n".encode())
 
 
-def _begin(folder: Path, recipe: "Recipe", said: dict[str, object]) -> None:
+def _begin(folder: Path, recipe: "Said", said: dict[str, object]) -> None:
     write_whole(RunFolder(folder).recipe, to_toml(recipe).encode())
     _write(RunFolder(folder).state, said)
 

@@ -90,7 +90,7 @@ class Recipe(Choice):
 
     def to_content(self) -> dict[str, Any]:
         """What the complete TOML file says; ``parse_recipe`` of it gives an equal recipe."""
-        return {key: _without_none(one) for key, one in self.model_dump(mode="json").items() if one is not None}
+        return {key: without_none(one) for key, one in self.model_dump(mode="json").items() if one is not None}
 
 
 def parse_recipe(content: dict[str, Any], *, origin: str = "the recipe") -> Recipe:
@@ -108,7 +108,8 @@ def parse_recipe(content: dict[str, Any], *, origin: str = "the recipe") -> Reci
         raise RecipeError(f"{origin}: {faults(error, Recipe)}") from error
 
 
-def _without_none(value: object) -> object:  # TOML has no null: what is None is left out
+def without_none(value: object) -> object:
+    """Tables without what is None: TOML has no null."""
     if isinstance(value, dict):
-        return {key: _without_none(one) for key, one in value.items() if one is not None}
-    return [_without_none(one) for one in value] if isinstance(value, list) else value
+        return {key: without_none(one) for key, one in value.items() if one is not None}
+    return [without_none(one) for one in value] if isinstance(value, list) else value

@@ -4,13 +4,15 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_zoo.manifest import NAME_PATTERN
 from optimize.choice import nearest
 from optimize.errors import RecipeError
 from optimize.training.network.options import PRETRAINED_WEIGHTS
-from optimize.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from optimize.training.compound_run import Said
 
 SHIPPED = Path(__file__).parents[1] / "recipes"
 
@@ -68,7 +70,7 @@ def with_value(content: Content, path: str, value: object) -> Content:
     return result if isinstance(result, dict) else content
 
 
-def to_toml(recipe: Recipe) -> str:
+def to_toml(recipe: "Said") -> str:
     """The complete recipe as a TOML file."""
     import tomli_w
 

@@ -1,0 +1,30 @@
+"""What the runtime really computes of a candidate: its work, and how much of it in integers.
+
+A quantised graph whose layers the runtime runs in float all the same would be slow and look
+right; such a candidate is refused, unless the recipe itself leaves layers in float.
+"""
+
+from optimize.candidates.chains import Steps
+from optimize.candidates.journal import Facts
+from optimize.errors import PassError
+from optimize.judging.fused import fused_share, work_of
+
+QUANTISES = "quantize_int8"
+_NAMED = 5
+
+
+def audit(model: bytes, steps: Steps) -> Facts:
+    """``macs`` of a picture, and the share of them that is ``in_integers``.
+
+    Raises:
+        PassError: a layer of a quantised graph is left in float, and no recipe asked for that.
+    """
+    work = work_of(model)
+    if not work:
+        return {"macs": 0, "in_integers": 0.0}
+    found = fused_share(model)
+    last = next((step.choice for step in reversed(steps) if step.name == QUANTISES), None)
+    if last is not None and found.float_layers and not last.float_layers:
+        named = ", ".join(found.float_layers[:_NAMED]) + " …" * (len(found.float_layers) > _NAMED)
+        raise PassError(f"ONNX Runtime leaves {len(found.float_layers)} layers of the INT8 graph in float: {named}")
+    return {"macs": sum(work.values()), "in_integers": found.share}

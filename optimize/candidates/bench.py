@@ -1,0 +1,97 @@
+"""What making candidates has at hand: the parent, the pictures by what they are for, and the training tools.
+
+Training pictures calibrate and fine-tune; the validation half chooses which candidates
+are on the front; the guard's half is looked at once, in the end, and by nothing before.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.bundle import Bundle
+from model_zoo.spec import InputSpec
+from optimize.candidates.recipe import OptimizeRecipe
+from optimize.data.dataset import Dataset
+from optimize.data.read import Data
+from optimize.data.splits import copy_groups, stratified_split
+from optimize.errors import DataError
+from optimize.judging.ask import prepared
+from optimize.seeding import numpy_generator
+
+if TYPE_CHECKING:
+    from optimize.training.compound_run import Train
+
+Pictures = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run's; ``folder`` is the run's.
+
+    Attributes:
+        data: ``train``; ``val``, which chooses; ``test``, which guards.
+        train: one training, or what stands for it in a test.
+        say: tells a person how it goes, a line at a time.
+    """
+
+    recipe: OptimizeRecipe
+    folder: Path
+    parent: Bundle
+    data: Data
+    train: "Train"
+    say: Callable[[str], None]
+
+    @property
+    def guard(self) -> Dataset:
+        """Pictures that nothing but the guard sees."""
+        if self.data.test is None:
+            raise DataError("there are no pictures for the guard")
+        return self.data.test
+
+    @cached_property
+    def _shown(self) -> NDArray[np.int64]:
+        """Places of the calibration's pictures in ``train``, ascending."""
+        n = len(self.data.train)
+        chosen = numpy_generator(self.recipe.seed, "calibration").permutation(n)[: self.recipe.calibration]
+        return np.sort(chosen)
+
+    def calibration(self, spec: InputSpec) -> Pictures:
+        """Training pictures at an input's size, uint8 (N, height, width, channels).
+
+        Raises:
+            DataError: not one of them can be decoded.
+        """
+        return np.concatenate([pictures for pictures, _ in self.calibration_batches(spec)])
+
+    def calibration_batches(self, spec: InputSpec) -> list[tuple[Pictures, NDArray[np.int64]]]:
+        """The same with their labels, in batches.
+
+        Raises:
+            DataError: not one of them can be decoded.
+        """
+        labels = self.data.train.first_labels
+        found = prepared(self.data.train, self._shown, spec)
+        parts = [(pictures, labels[indices]) for indices, pictures, _ in found if len(pictures)]
+        if not parts:
+            raise DataError("not one of the training pictures can be decoded, so nothing can be calibrated")
+        return parts
+
+
+def with_guard(data: Data, seed: int) -> Data:
+    """The data with a test set: their own, or else half of the validation pictures, of each class its share.
+
+    Raises:
+        DataError: too few pictures to halve.
+    """
+    if data.test is not None:
+        return data
+    val = data.val
+    if len(val) < 2:
+        raise DataError(f"{len(val)} validation picture is too few: one half chooses, the other guards; add pictures")
+    kept, taken = stratified_split(val.first_labels, len(val) // 2, seed, groups=copy_groups(val), place="guard")
+    return replace(data, val=val.subset(kept), test=val.subset(taken, "test"))

@@ -1,0 +1,84 @@
+"""The front, drawn: points that tell what they are when pointed at, and lead to their line when clicked.
+
+Plain SVG in the page's colours; no script. The parent is the hollow point.
+"""
+
+from collections.abc import Callable, Sequence
+from html import escape
+from math import floor, log10
+
+from optimize.candidates.recipe import PARENT
+from optimize.candidates.result import Candidate
+
+WIDTH, HEIGHT = 560, 330
+LEFT, RIGHT, TOP, BOTTOM = 58, 20, 16, 44
+
+Figure = Callable[[Candidate], float]
+
+
+def front_svg(name: str, made: Sequence[Candidate], figure: Figure, words: str, budget_share: float) -> str:
+    """Accuracy over ``figure``.
+
+    Args:
+        made: measured candidates, the parent among them.
+        words: what the horizontal axis shows.
+        budget_share: the least accuracy within the budget; a dashed line.
+    """
+    xs, ys = [figure(one) for one in made], [100 * one.right for one in made]
+    across = _Scale.over([*xs, 0.0], LEFT, WIDTH - RIGHT)
+    up = _Scale.over([*ys, 100 * budget_share], HEIGHT - BOTTOM, TOP)
+    parts = [f'<svg class="plot front" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">']
+    parts += [_tick(x, across.at(x), HEIGHT - BOTTOM + 16, "middle") for x in across.ticks()]
+    parts += [
+        f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up.at(y):.1f}" y2="{up.at(y):.1f}"/>'
+        + _tick(y, LEFT - 8, up.at(y) + 4, "end")
+        for y in up.ticks()
+    ]
+    floor_y = up.at(100 * budget_share)
+    parts.append(f'<line class="budget" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{floor_y:.1f}" y2="{floor_y:.1f}"/>')
+    parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{escape(words)}</text>')
+    parts.append(
+        f'<text x="14" y="{TOP + 130}" transform="rotate(-90 14 {TOP + 130})" text-anchor="middle">right, %</text>'
+    )
+    parts += [_point(one, across.at(x), up.at(y)) for one, x, y in zip(made, xs, ys, strict=True)]
+    return "".join([*parts, "</svg>"])
+
+
+def _point(one: Candidate, x: float, y: float) -> str:
+    kind = "parent" if one.name == PARENT else "kept" if one.is_on_front else "beaten"
+    said = f"{one.name}: {one.faster:.2f} times as fast, {one.bytes / 1e6:.2f} MB, {100 * one.right:.2f} % right"
+    side, anchor = (-8, "end") if x > 0.8 * WIDTH else (8, "start")
+    name = f'<text x="{x + side:.1f}" y="{y - 7:.1f}" text-anchor="{anchor}">{escape(one.name)}</text>'
+    label = "" if kind == "beaten" else name
+    return (
+        f'<a href="#candidate-{escape(one.name)}"><title>{escape(said)}</title>'
+        f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="5.5"/>{label}</a>'
+    )
+
+
+def _tick(value: float, x: float, y: float, anchor: str) -> str:
+    return f'<text class="tick" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{value:g}</text>'
+
+
+class _Scale:
+    """From figures to px, with some air at both ends."""
+
+    def __init__(self, low: float, high: float, start: float, end: float) -> None:
+        self.low, self.high, self.start, self.end = low, high, start, end
+
+    @classmethod
+    def over(cls, values: Sequence[float], start: float, end: float) -> "_Scale":
+        low, high = min(values), max(values)
+        air = 0.06 * ((high - low) or 1.0)
+        return cls(low - (air if low else 0.0), high + air, start, end)
+
+    def at(self, value: float) -> float:
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        """Four to eight round figures."""
+        rough = (self.high - self.low) / 5
+        power = 10.0 ** floor(log10(rough))
+        step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.8)
+        first = -floor(-self.low / step)
+        return [round(place * step, 10) for place in range(first, floor(self.high / step) + 1)]

@@ -1,0 +1,56 @@
+"""A pass of ``PASSES`` as a step: a bundle's graph in, a bundle of the new graph out.
+
+What steps make is between them alone; ``publish.py`` gives a candidate its name, lineage and card.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from model_zoo.bundle import Bundle, BundleDraft
+from model_zoo.check import CheckSet, make_check
+from model_zoo.graph_class_activation import outputs_of
+from model_zoo.spec import Precision
+from model_zoo.store import Store
+from optimize.candidates.bench import Bench
+from optimize.judging.arithmetic import open_model
+from optimize.passes import PassConfig, load_pass
+
+# What a bundle's numbers are, where a pass changes that.
+_PRECISION: dict[str, Precision] = {"quantize_int8": "int8"}
+
+
+def apply_pass(name: str, config: PassConfig, bundle: Bundle, bench: Bench, folder: Path) -> Bundle:
+    """Run the pass and write the bundle into a store of its own in ``folder``.
+
+    Raises:
+        PassError: the graph can't be taken by this pass.
+        BundleError: the store refused.
+    """
+    pictures = bench.calibration(bundle.spec.input)
+    model = load_pass(name).transform(bundle.read_model(), pictures, config)
+    precision = _PRECISION.get(name, bundle.spec.precision)
+    draft = BundleDraft(
+        name=bundle.spec.name,
+        input=bundle.spec.input,
+        labels=bundle.labels,
+        model=model,
+        outputs=outputs_of(model),
+        check=_check(model, bundle.check(), precision),
+        card=f"# {bundle.spec.name}\n\nMade by the pass {name}.\n",
+        licence=bundle.spec.licence,
+        source=bundle.spec.source,
+        precision=precision,
+    )
+    return Store(folder / "store").write(draft)
+
+
+def _check(model: bytes, parents: CheckSet, precision: Precision) -> CheckSet:
+    """The parent's pictures, and what the new graph means by them, without any engine's own kernels."""
+    names = [output.name for output in outputs_of(model)]
+    return make_check(
+        np.asarray(parents.pictures),
+        lambda batch: [open_model(model, "reference", output=name)(batch) for name in names],
+        names=names,
+        precision=precision,
+    )

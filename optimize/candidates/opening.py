@@ -1,0 +1,82 @@
+"""From a recipe to what a run has at hand: the parent opened, the pictures read, the folder taken."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from model_zoo.bundle import Bundle
+from model_zoo.errors import UnknownModelError
+from model_zoo.store import Store, parse_reference
+from optimize.candidates.bench import Bench, with_guard
+from optimize.candidates.recipe import OptimizeRecipe
+from optimize.candidates.unlabelled import read_unlabelled
+from optimize.data.read import Data, read_data
+from optimize.errors import CheckpointError, DataError
+from optimize.training.bundle_at import bundle_at
+from optimize.training.compound_run import PARENT_STORE, Train, open_folder, write_data_report
+
+# What may be said otherwise when a run is continued: no figure depends on it.
+FREE = ("budget.max_drop", "budget.strict", "budget.minutes")
+
+
+def open_bench(recipe: OptimizeRecipe, folder: Path, parent: Bundle, train: Train, say: Callable[[str], None]) -> Bench:
+    """Take the folder and read the data.
+
+    Raises:
+        RunError: the folder holds something else, or a run of another recipe or other data.
+        DataError: pictures or labels that can't be judged by, or of other classes than the parent's.
+    """
+    data = _labelled(recipe, parent) if recipe.labelled else None
+    open_folder(folder, "optimization", recipe, may_change=FREE)  # what can't be read leaves no folder behind
+    if data is None:
+        data = read_unlabelled(recipe, folder, parent)
+    write_data_report(folder, data)
+    return Bench(recipe, folder, parent, data, train, say)
+
+
+def _labelled(recipe: OptimizeRecipe, parent: Bundle) -> Data:
+    try:
+        data = read_data(recipe.data.model_copy(update={"classes": parent.labels}), recipe.seed)
+    except DataError as error:
+        raise DataError(
+            f"the pictures are judged by the classes of {parent.spec.name}, and {error} (--unlabelled keeps what the "
+            "model itself says of them, whatever their classes)"
+        ) from error
+    return with_guard(data, recipe.seed)
+
+
+def open_parent(word: str, store: Store, folder: Path) -> Bundle:
+    """The bundle that MODEL names: a bundle's or a run's folder, NAME or NAME/VERSION of the store, a zoo entry.
+
+    Args:
+        folder: of the run, where a zoo entry's bundle is made.
+    Raises:
+        UnknownModelError: none of these.
+        CheckpointError: a file; it must be imported first.
+        ModelZooError: it is there, and refused.
+    """
+    path = Path(word)
+    if path.is_file():
+        arch = "" if path.suffix == ".onnx" else " --arch ARCHITECTURE"
+        raise CheckpointError(
+            f"{path} is no bundle yet: quickeye models import {path} --name NAME{arch} --store store, "
+            "then quickeye optimize NAME --store store"
+        )
+    if path.is_dir():
+        return bundle_at(path)
+    if word.startswith("zoo:"):
+        return _published(word.removeprefix("zoo:"), folder)
+    try:
+        return store.open(*parse_reference(word))
+    except UnknownModelError:
+        from model_zoo.architectures import ARCHITECTURES
+
+        if word not in ARCHITECTURES:
+            raise
+        return _published(word, folder)
+
+
+def _published(name: str, folder: Path) -> Bundle:
+    from model_zoo.export import build_bundle
+
+    store = Store(folder / PARENT_STORE)
+    return store.open(name) if store.versions(name) else build_bundle(name, store)

@@ -1,0 +1,110 @@
+"""Steps that train: what was pruned or resized recovers, a smaller network learns; the parent teaches.
+
+Each is an ordinary training run, in the step's folder: resumed where it was, with its own
+report. Its recipe is the usual one of this kind of pictures, then the tables that
+``[finetune]`` of the optimising recipe gives, then the step's own settings.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from model_zoo.bundle import Bundle
+from optimize.candidates.bench import Bench
+from optimize.choice import Choice
+from optimize.training.bundle_at import bundle_at
+from optimize.training.recipe import parse_recipe
+
+Content = dict[str, Any]
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+
+USUAL: Content = {
+    "augment": [{"name": "flip"}],
+    "loss": [{"name": "cross_entropy", "weight": 0.2}],
+    "term": [{"name": "soft_label", "weight": 0.8, "temperature": 2.0}],
+    "optimiser": {"name": "adamw", "lr": 0.0005, "weight_decay": 0.02},
+    "schedule": {"name": "cosine", "warmup": 0.1},
+    "train": {"batch_size": 64, "ema": 0.99, "clip_norm": 1.0},
+}
+
+
+class Finetune(Choice):
+    """Train what the steps before have made, on the training pictures.
+
+    Attributes:
+        epochs: passes over them.
+        lr: learning rate; as ``[finetune]`` or the usual one says by default.
+        taught: the parent teaches beside the labels; without, the labels alone do.
+    """
+
+    epochs: Epochs = 3
+    lr: Annotated[float, Field(gt=0)] | None = None
+    taught: bool = True
+
+    def make(self, bundle: Bundle, bench: Bench, folder: Path) -> Bundle:
+        """See ``StepChoice``."""
+        from optimize.candidates.float_network import float_network
+
+        network = float_network(bundle, "finetune")
+        model = {
+            "architecture": network.architecture.name,
+            "arguments": {k: v for k, v in network.architecture.arguments.items() if k != "num_classes"},
+            "weights": str(bundle.folder),
+        }
+        return _trained(self, model, bench, folder)
+
+
+class Student(Choice):
+    """Another, smaller network of the zoo learns what the parent says; the steps before it do not count.
+
+    Attributes:
+        architecture, arguments: as ``[model]`` of a training recipe.
+        weights: "pretrained", or none.
+        epochs, lr, taught: as of ``Finetune``.
+    """
+
+    architecture: str
+    arguments: dict[str, int | float | str | bool] = Field(default={})
+    weights: str | None = None
+    epochs: Epochs = 20
+    lr: Annotated[float, Field(gt=0)] | None = None
+    taught: bool = True
+
+    def make(self, bundle: Bundle, bench: Bench, folder: Path) -> Bundle:
+        """See ``StepChoice``."""
+        model: Content = {"architecture": self.architecture, "arguments": self.arguments}
+        if self.weights is not None:
+            model["weights"] = self.weights
+        return _trained(self, model, bench, folder)
+
+
+def _trained(step: Finetune | Student, model: Content, bench: Bench, folder: Path) -> Bundle:
+    from optimize.training.compound_run import without_test
+
+    content = training_content(step, model, bench)
+    bench.train(parse_recipe(content, origin="[finetune]"), folder / "run", data=without_test(bench.data))
+    return bundle_at(folder / "run")
+
+
+def training_content(step: Finetune | Student, model: Content, bench: Bench) -> Content:
+    """The tables of the step's training recipe, not validated yet."""
+    recipe = bench.recipe
+    own = {**USUAL, **recipe.finetune}
+    own["train"] = {**USUAL["train"], **recipe.finetune.get("train", {}), "epochs": step.epochs}
+    if step.lr is not None:
+        own["optimiser"] = {**own["optimiser"], "lr": step.lr}
+    if step.taught:
+        own["teacher"] = {"source": str(bench.parent.folder), **recipe.finetune.get("teacher", {})}
+    else:
+        own.pop("term"), own.pop("teacher", None)
+        own["loss"] = [{"name": "cross_entropy"}]
+    return {
+        **own,
+        "name": recipe.name,
+        "seed": recipe.seed,
+        "licence": bench.parent.spec.licence,
+        "source": bench.parent.spec.source,
+        "data": recipe.to_content()["data"],
+        "model": {**recipe.finetune.get("model", {}), **model},
+    }

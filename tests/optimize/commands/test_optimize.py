@@ -1,0 +1,92 @@
+"""The command line of ``quickeye optimize``: exit codes and what is said."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from optimize.commands.optimize import INTERRUPTED, main
+from tests.optimize.candidates.small import INT8, content
+
+
+def write_recipe(tmp_path: Path, *candidates: dict[str, object], **tables: object) -> str:
+    path = tmp_path / "recipe.toml"
+    path.write_text(tomli_w.dumps(content(tmp_path, *candidates, **tables)))  # type: ignore[arg-type]
+    return str(path)
+
+
+def test_a_recipe_ends_in_a_table_and_a_bundle_to_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert main([write_recipe(tmp_path), "--out", str(out), "--max-drop", "100"]) == 0
+    said = capsys.readouterr()
+    assert "int8 is the fastest within the budget" in said.out
+    assert f"quickeye serve --store {out / 'store'} --model stripes-int8" in said.out
+    assert "int8: quantize_int8 …" in said.err
+    assert main([write_recipe(tmp_path), "--out", str(out), "--max-drop", "100", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["best"], found["budget"]) == ("int8", 100.0)
+
+
+def test_a_budget_that_nothing_meets_is_1_and_names_the_closest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Strictly nothing may be lost, and twenty pictures can't show that."""
+    assert main([write_recipe(tmp_path), "--out", str(tmp_path / "run"), "--max-drop", "0", "--strict"]) == 1
+    said = capsys.readouterr().out
+    assert "no candidate keeps the budget; int8 comes closest" in said
+    assert (tmp_path / "run" / "store" / "stripes-int8" / "1" / "model.onnx").exists()
+
+
+def test_a_model_by_folder_is_planned_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = content(tmp_path)
+    words = [made["model"], "--data", made["data"]["train"], "--out", str(tmp_path / "run"), "--time-limit", "0.00001"]
+    assert main(words) == 1
+    said = capsys.readouterr().out
+    assert "waiting: time ended before it" in said
+    assert "macs50-int8" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["nothing", "--data", "pictures"], 1, "no model 'nothing'"),
+        (["weights.onnx", "--data", "pictures"], 1, "quickeye models import"),
+        (["absent.toml"], 2, "can't be read"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], code: int,
+    message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.onnx").write_bytes(b"")
+    assert main([*words, "--out", str(tmp_path / "run")]) == code
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_step_is_a_fault_of_the_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = write_recipe(tmp_path, {"name": "a", "steps": [{"name": "prunes"}]})
+    assert main([recipe, "--out", str(tmp_path / "run")]) == 2
+    assert "did you mean 'prune'" in capsys.readouterr().err
+
+
+def test_without_pictures_the_usage_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["efficientnet_lite0"])
+    assert "name the pictures with --data DIR" in capsys.readouterr().err
+
+
+def test_interrupted_it_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("optimize.candidates.run.measure_speed", interrupted)
+    recipe = write_recipe(tmp_path, {"name": "int8", "steps": [INT8]})
+    assert main([recipe, "--out", str(tmp_path / "run")]) == INTERRUPTED
+    assert "the same command goes on" in capsys.readouterr().err
