@@ -11,22 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model_zoo.bundle import Bundle
 from model_zoo.spec import InputSpec
 from optimize.candidates.recipe import OptimizeRecipe
+from optimize.candidates.shown import ShownPictures
 from optimize.data.dataset import Dataset
 from optimize.data.read import Data
 from optimize.data.splits import copy_groups, stratified_split
 from optimize.errors import DataError
-from optimize.judging.ask import prepared
 from optimize.seeding import numpy_generator
 
 if TYPE_CHECKING:
     from optimize.training.compound_run import Train
-
-Pictures = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -54,32 +51,15 @@ class Bench:
         return self.data.test
 
     @cached_property
-    def _shown(self) -> NDArray[np.int64]:
-        """Places of the calibration's pictures in ``train``, ascending."""
+    def shown(self) -> Dataset:
+        """Some training pictures, in their order, for passes and for scores of channels."""
         n = len(self.data.train)
         chosen = numpy_generator(self.recipe.seed, "calibration").permutation(n)[: self.recipe.calibration]
-        return np.sort(chosen)
+        return self.data.train.subset(np.sort(chosen))
 
-    def calibration(self, spec: InputSpec) -> Pictures:
-        """Training pictures at an input's size, uint8 (N, height, width, channels).
-
-        Raises:
-            DataError: not one of them can be decoded.
-        """
-        return np.concatenate([pictures for pictures, _ in self.calibration_batches(spec)])
-
-    def calibration_batches(self, spec: InputSpec) -> list[tuple[Pictures, NDArray[np.int64]]]:
-        """The same with their labels, in batches.
-
-        Raises:
-            DataError: not one of them can be decoded.
-        """
-        labels = self.data.train.first_labels
-        found = prepared(self.data.train, self._shown, spec)
-        parts = [(pictures, labels[indices]) for indices, pictures, _ in found if len(pictures)]
-        if not parts:
-            raise DataError("not one of the training pictures can be decoded, so nothing can be calibrated")
-        return parts
+    def calibration(self, spec: InputSpec) -> ShownPictures:
+        """``shown`` at an input's size."""
+        return ShownPictures(self.shown, spec)
 
 
 def with_guard(data: Data, seed: int) -> Data:

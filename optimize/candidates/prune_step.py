@@ -17,6 +17,8 @@ from optimize.pruning.options import PruneOptions
 from optimize.pruning.prune import prune
 from optimize.training.normalise import Normalise
 
+BATCH = 64
+
 
 class PruneStep(PruneOptions):
     """As ``PruneOptions``; ``macs`` is of the parent's multiply-adds, however often is pruned."""
@@ -44,8 +46,9 @@ def labelled_batches(bench: Bench, spec: InputSpec) -> list[LabelledBatch]:
     """The calibration's pictures as a network takes them, with their labels as rows of probabilities."""
     classes = len(bench.parent.labels)
     normalise = Normalise(spec, torch.device("cpu"), channels_last=False)
-    found = []
-    for pictures, labels in bench.calibration_batches(spec):
-        inputs = normalise.of_bytes(torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))))
-        found.append((inputs, functional.one_hot(torch.from_numpy(labels), classes).float()))
+    found, pictures, labels = [], bench.calibration(spec), bench.shown.first_labels
+    for start in range(0, len(pictures), BATCH):
+        part = np.ascontiguousarray(pictures[start : start + BATCH].transpose(0, 3, 1, 2))
+        said = functional.one_hot(torch.from_numpy(labels[start : start + BATCH]), classes).float()
+        found.append((normalise.of_bytes(torch.from_numpy(part)), said))
     return found

@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from optimize.errors import RecipeError, UnknownPassError
+from optimize.passes.pictures import Pictures
 
 _HERE = "optimize.passes"
 
@@ -44,10 +43,10 @@ class Pass(Generic[C]):
     """``transform(model, pictures, config)``; pictures are uint8 (N, height, width, channels)."""
 
     config: type[C]
-    transform: Callable[[bytes, NDArray[np.uint8], C], bytes]
+    transform: Callable[[bytes, Pictures, C], bytes]
     needs_pictures: bool = True
 
-    def run(self, model: bytes, pictures: NDArray[np.uint8], parameters: Mapping[str, object]) -> bytes:
+    def run(self, model: bytes, pictures: Pictures, parameters: Mapping[str, object]) -> bytes:
         """Validate what the recipe says, and transform.
 
         Args:

@@ -32,6 +32,7 @@ from optimize.passes.layer_weights import (
     replace_constants,
     write_model,
 )
+from optimize.passes.pictures import Pictures
 
 PAIRED = 16
 _STEPS = 200
@@ -48,7 +49,7 @@ class ClusterWeights(PassConfig):
     least_weights: Annotated[int, Field(ge=1)] = 8192
 
 
-def cluster_weights(model: bytes, _: NDArray[np.uint8], config: ClusterWeights) -> bytes:
+def cluster_weights(model: bytes, _: Pictures, config: ClusterWeights) -> bytes:
     """Replace weights by entries of codebooks.
 
     Args:

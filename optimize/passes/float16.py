@@ -26,6 +26,7 @@ from model_zoo.onnx_facts import read_precision
 from optimize.errors import PassError
 from optimize.passes import Pass, PassConfig
 from optimize.passes.layer_weights import StoredForm, layer_weights, read_model, replace_constants, write_model
+from optimize.passes.pictures import Pictures
 
 LARGEST = 65504.0
 # Of fewer numbers, the Cast takes more room than is saved.
@@ -38,7 +39,7 @@ class Float16(PassConfig):
     form: Literal["storage", "compute"] = "storage"
 
 
-def float16(model: bytes, _: NDArray[np.uint8], config: Float16) -> bytes:
+def float16(model: bytes, _: Pictures, config: Float16) -> bytes:
     """Round the weights to float16.
 
     Args:

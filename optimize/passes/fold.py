@@ -14,9 +14,7 @@ layer stays, and so does one whose layer is used elsewhere too.
 
 import math
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 from onnx_ir.passes import PassManager, common
 from onnxscript.optimizer import fold_constants_ir
 from onnxscript.rewriter import RewritePass
@@ -25,6 +23,7 @@ from onnxscript.rewriter.rules import common as rules
 from model_zoo.graph_tidy import set_metadata
 from optimize.passes import Pass, PassConfig
 from optimize.passes.layer_weights import read_model, write_model
+from optimize.passes.pictures import Pictures
 
 _ROUNDS = 4
 _ALWAYS_BYTES = 256
@@ -45,7 +44,7 @@ class Fold(PassConfig):
     """Nothing to choose."""
 
 
-def fold(model: bytes, _: NDArray[np.uint8], config: Fold) -> bytes:
+def fold(model: bytes, _: Pictures, config: Fold) -> bytes:
     """Fold; what is as plain as it can be comes back as it is.
 
     Args:

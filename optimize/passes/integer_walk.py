@@ -21,9 +21,10 @@ from optimize.passes.coded import Coded, Scale, encode
 from optimize.passes.float64_operators import OPERATORS, SAME_CODES, WEIGHTED
 from optimize.passes.float_graph import FloatGraph, Step
 from optimize.passes.layer_rounding import Layer, Use, as_layer, float_layer, round_layer
+from optimize.passes.pictures import Pictures
 from optimize.passes.pixel_input import PixelInput
 from optimize.passes.shared_weights import side_by_side
-from optimize.passes.streamed import CHUNK, Codes, Pictures, Values
+from optimize.passes.streamed import CHUNK, Codes, Values
 
 Make = Callable[[], Iterator[Tensor]]
 

@@ -24,7 +24,6 @@ from typing import Annotated
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from pydantic import Field
 
 from model_zoo.graph_pooled_head import LOGITS
@@ -34,6 +33,7 @@ from optimize.passes import Pass, PassConfig
 from optimize.passes.dense_layers import DenseLayer, dense_layers
 from optimize.passes.layer_weights import LAYERS, read_model, write_model
 from optimize.passes.output_moments import Moments, multiply_adds, output_moments
+from optimize.passes.pictures import Pictures
 
 _HALVINGS = 40
 
@@ -46,7 +46,7 @@ class LowRank(PassConfig):
     least_saving: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
-def low_rank(model: bytes, pictures: NDArray[np.uint8], config: LowRank) -> bytes:
+def low_rank(model: bytes, pictures: Pictures, config: LowRank) -> bytes:
     """Split the layers that become cheaper by it.
 
     Args:
@@ -95,7 +95,7 @@ def _energy_for(
     model: onnx.ModelProto,
     layers: list[DenseLayer],
     moments: dict[str, Moments],
-    pictures: NDArray[np.uint8],
+    pictures: Pictures,
     config: LowRank,
 ) -> float:
     costs = multiply_adds(model, pictures)

@@ -12,6 +12,7 @@ from model_zoo.errors import ImportRefusedError
 from model_zoo.onnx_run import RunOnce, open_graph
 from optimize.errors import PassError
 from optimize.passes.dense_layers import DenseLayer, Matrix
+from optimize.passes.pictures import Pictures, require_pictures
 
 CHUNK = 4
 
@@ -25,9 +26,7 @@ class Moments:
     directions: Matrix
 
 
-def output_moments(
-    model: onnx.ModelProto, layers: Sequence[DenseLayer], pictures: NDArray[np.uint8]
-) -> dict[str, Moments]:
+def output_moments(model: onnx.ModelProto, layers: Sequence[DenseLayer], pictures: Pictures) -> dict[str, Moments]:
     """Means and principal components, by the layer's output.
 
     Args:
@@ -56,7 +55,7 @@ def _moments(layer: DenseLayer, count: int, total: Matrix, squares: Matrix) -> M
     return Moments(mean, np.clip(variances[::-1], 0, None), directions[:, ::-1])
 
 
-def multiply_adds(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> dict[str, float]:
+def multiply_adds(model: onnx.ModelProto, pictures: Pictures) -> dict[str, float]:
     """Of one picture, by the output of each convolution, linear layer and product by a constant.
 
     Raises:
@@ -75,14 +74,13 @@ def multiply_adds(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> dict[s
     return costs
 
 
-def _runner(model: onnx.ModelProto, names: Sequence[str], pictures: NDArray[np.uint8]) -> RunOnce:
+def _runner(model: onnx.ModelProto, names: Sequence[str], pictures: Pictures) -> RunOnce:
     """What runs the graph with these tensors among its outputs."""
     constants = {one.name for one in model.graph.initializer}
     inputs = [one for one in model.graph.input if one.name not in constants]
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != TensorProto.UINT8:
         raise PassError("the model must take one uint8 tensor of pixels; 'quickeye models import' wraps others so")
-    if pictures.ndim != 4 or not len(pictures) or pictures.dtype != np.uint8:
-        raise PassError(f"calibration needs uint8 pictures (N, height, width, channels), not {pictures.shape}")
+    require_pictures(pictures)
     wider = onnx.ModelProto()
     wider.CopyFrom(model)
     there = {one.name for one in model.graph.output}

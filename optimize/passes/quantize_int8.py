@@ -27,9 +27,7 @@ does not train.
 import difflib
 from typing import Annotated
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from pydantic import Field
 
 from model_zoo.graph_class_activation import add_class_activation, remove_class_activation
@@ -39,6 +37,7 @@ from optimize.passes.activation_range import RangeMethod
 from optimize.passes.float64_operators import WEIGHTED
 from optimize.passes.float_graph import FloatGraph, Step, read_float_graph
 from optimize.passes.integer_walk import IntegerWalk
+from optimize.passes.pictures import Pictures, require_pictures
 from optimize.passes.qdq import write_qdq
 
 
@@ -56,7 +55,7 @@ class QuantizeInt8(PassConfig):
     float_layers: Annotated[list[str], Field(max_length=1000)] = Field(default=[])
 
 
-def quantize_int8(model: bytes, pictures: NDArray[np.uint8], config: QuantizeInt8) -> bytes:
+def quantize_int8(model: bytes, pictures: Pictures, config: QuantizeInt8) -> bytes:
     """Calibrate and write.
 
     Args:
@@ -68,8 +67,7 @@ def quantize_int8(model: bytes, pictures: NDArray[np.uint8], config: QuantizeInt
     Raises:
         PassError: no pictures, a graph that the pass does not understand, or a float layer that there is not.
     """
-    if pictures.ndim != 4 or not len(pictures) or pictures.dtype != np.uint8:
-        raise PassError(f"calibration needs uint8 pictures (N, height, width, channels), not {pictures.shape}")
+    require_pictures(pictures)
     parent = onnx.load_from_string(model)
     explained = remove_class_activation(parent)
     graph = read_float_graph(parent.SerializeToString())

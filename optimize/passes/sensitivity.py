@@ -16,11 +16,12 @@ from onnx import TensorProto, helper
 
 from optimize.errors import PassError
 from optimize.passes.float64_operators import WEIGHTED
+from optimize.passes.pictures import Pictures
 
 _BATCH = 8
 
 
-def sqnr(model_float: bytes, model_int8: bytes, pictures: NDArray[np.uint8]) -> list[tuple[str, float]]:
+def sqnr(model_float: bytes, model_int8: bytes, pictures: Pictures) -> list[tuple[str, float]]:
     """Signal-to-quantisation-noise ratio after each layer, in the order of the graph.
 
     Args:

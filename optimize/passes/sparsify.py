@@ -30,6 +30,7 @@ from pydantic import Field
 from model_zoo.onnx_safety import nodes
 from optimize.passes import Pass, PassConfig
 from optimize.passes.layer_weights import is_depthwise, layer_weights, read_model, write_model
+from optimize.passes.pictures import Pictures
 
 Weights = NDArray[np.float32]
 Kept = NDArray[np.bool_]
@@ -42,7 +43,7 @@ class Sparsify(PassConfig):
     share: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 
-def sparsify(model: bytes, _: NDArray[np.uint8], config: Sparsify) -> bytes:
+def sparsify(model: bytes, _: Pictures, config: Sparsify) -> bytes:
     """Set weights to 0.
 
     Args:

@@ -11,32 +11,13 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import IO, Protocol
+from typing import IO
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 CHUNK = 8
 KEPT_BYTES = 64 << 20
-
-
-class Pictures(Protocol):
-    """uint8 (N, height, width, channels): an array, or what decodes a slice of pictures when it is asked for."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, height, width, channels)."""
-        ...
-
-    def __len__(self) -> int:
-        """How many."""
-        ...
-
-    def __getitem__(self, part: slice, /) -> NDArray[np.uint8]:
-        """Some of them, in order."""
-        ...
 
 
 class Codes:

@@ -20,6 +20,7 @@ from optimize.candidates.writing import write_all
 from optimize.errors import DataError, RunError
 from optimize.training.trainer import train
 from tests.optimize.candidates.small import INT8, recipe, speed
+from tests.optimize.training.small_runs import SIDE
 
 SMALLER = {"name": "resize", "height": 12}
 TRAINED = {"name": "finetune", "epochs": 1}
@@ -185,7 +186,10 @@ def test_pictures_are_for_one_thing_each(tmp_path: Path) -> None:
     sets = [bench.data.train, bench.data.val, bench.guard]
     names = [{one.identifier(index) for index in range(len(one))} for one in sets]
     assert sum(map(len, names)) == len(set.union(*names)) == 40
-    assert len(bench.calibration(bench.parent.spec.input)) == 6
+    shown = bench.calibration(bench.parent.spec.input)
+    assert shown.shape == shown[:].shape == (6, SIDE, SIDE, 1)
+    assert (shown[2:4] == shown[:][2:4]).all()
+    assert {bench.shown.identifier(index) for index in range(6)} <= names[0]
 
 
 def test_another_recipe_does_not_go_on_with_the_run_but_another_budget_does(
