@@ -71,7 +71,9 @@ def with_guard(data: Data, seed: int) -> Data:
     if data.test is not None:
         return data
     val = data.val
-    if len(val) < 2:
-        raise DataError(f"{len(val)} validation picture is too few: one half chooses, the other guards; add pictures")
-    kept, taken = stratified_split(val.first_labels, len(val) // 2, seed, groups=copy_groups(val), place="guard")
+    kept, taken = stratified_split(val.first_labels, 0.5, seed, groups=copy_groups(val), place="guard")
+    if not len(kept) or not len(taken):
+        raise DataError(
+            f"{len(val)} pictures are too few to choose and to guard; add pictures, or name some with --test"
+        )
     return replace(data, val=val.subset(kept), test=val.subset(taken, "test"))

@@ -14,9 +14,10 @@ from typing import Any
 from model_zoo.bundle import Bundle
 from optimize.candidates.bench import Bench
 from optimize.candidates.graph_step import apply_pass
-from optimize.errors import CheckpointError
+from optimize.errors import CheckpointError, RunError
 from optimize.passes import PassConfig
 from optimize.training.bundle_at import bundle_at
+from optimize.training.durable import reason
 from optimize.training.recipe_entries import Entry
 
 Steps = Sequence[Entry[Any]]
@@ -63,10 +64,13 @@ class Chains:
         if before is None:
             raise CheckpointError(f"the steps before {steps[-1].name} are not there any more; run the command again")
         folder, last = self._place(steps), steps[-1]
-        folder.mkdir(parents=True, exist_ok=True)
-        if isinstance(last.choice, PassConfig):
-            return apply_pass(last.name, last.choice, before, self._bench, folder)
-        made: Bundle = last.choice.make(before, self._bench, folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if isinstance(last.choice, PassConfig):
+                return apply_pass(last.name, last.choice, before, self._bench, folder)
+            made: Bundle = last.choice.make(before, self._bench, folder)
+        except OSError as error:  # temporary files' too
+            raise RunError(f"{folder}: {last.name} can't go on: {reason(error)}") from error
         return made
 
     def _place(self, steps: Steps) -> Path:

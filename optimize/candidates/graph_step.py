@@ -3,6 +3,7 @@
 What steps make is between them alone; ``publish.py`` gives a candidate its name, lineage and card.
 """
 
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,16 @@ import numpy as np
 from model_zoo.bundle import Bundle, BundleDraft
 from model_zoo.check import CheckSet, make_check
 from model_zoo.graph_class_activation import outputs_of
+from model_zoo.manifest import Lineage
 from model_zoo.spec import Precision
 from model_zoo.store import Store
 from optimize.candidates.bench import Bench
-from optimize.judging.arithmetic import open_model
+from optimize.errors import PassError
+from optimize.judging.arithmetic import open_model, runtime_faults
 from optimize.passes import PassConfig, load_pass
 
+# Of what rewrites graphs and says what they mean.
+TOOLS = ("numpy", "onnx")
 # What a bundle's numbers are, where a pass changes that.
 _PRECISION: dict[str, Precision] = {"quantize_int8": "int8"}
 
@@ -41,16 +46,24 @@ def apply_pass(name: str, config: PassConfig, bundle: Bundle, bench: Bench, fold
         licence=bundle.spec.licence,
         source=bundle.spec.source,
         precision=precision,
+        lineage=Lineage(tools={**bundle.manifest.lineage.tools, **{tool: _version(tool) for tool in TOOLS}}),
     )
     return Store(folder / "store").write(draft)
+
+
+def _version(tool: str) -> str:
+    return version(tool).partition("+")[0]
 
 
 def _check(model: bytes, parents: CheckSet, precision: Precision) -> CheckSet:
     """The parent's pictures, and what the new graph means by them, without any engine's own kernels."""
     names = [output.name for output in outputs_of(model)]
-    return make_check(
-        np.asarray(parents.pictures),
-        lambda batch: [open_model(model, "reference", output=name)(batch) for name in names],
-        names=names,
-        precision=precision,
-    )
+    try:
+        return make_check(
+            np.asarray(parents.pictures),
+            lambda batch: [open_model(model, "reference", output=name)(batch) for name in names],
+            names=names,
+            precision=precision,
+        )
+    except runtime_faults() as error:
+        raise PassError(f"ONNX Runtime does not take the graph that came out: {error}") from error

@@ -10,7 +10,7 @@ from optimize.judging.ask import ask
 from optimize.judging.comparison import compare
 from optimize.judging.judged_model import BundleModel
 from optimize.judging.predictions import Predictions
-from optimize.judging.resolution import FEWEST_FOR_EVIDENCE
+from optimize.judging.resolution import FEWEST_FOR_EVIDENCE, pictures_to_settle
 
 
 def answers(bundle: Bundle, dataset: Dataset, path: Path, backend: str | None) -> Predictions:
@@ -38,21 +38,30 @@ def paired(candidate: Predictions, parent: Predictions, *, seed: int) -> Paired:
         DataError: not the same pictures or classes.
     """
     found = compare(candidate, parent, seed=seed)
-    low, high = found.ci95
     return Paired(
         n=found.n,
         top1=found.top1.value,
         parent_top1=found.other_top1.value,
         drop=_points(-found.difference),
-        ci95=(_points(-high), _points(-low)),
+        ci95=_mirrored(found.ci95),
         same_answer=found.same_answer,
         resolves=100 * found.resolves,
-        to_settle=found.to_settle,
+        disagreeing=(found.only_this + found.only_other) / found.n,
+        top1_ci95=found.top1.ci95 or (0.0, 1.0),
+        bootstrap95=None if found.bootstrap95 is None else _mirrored(found.bootstrap95),
+        p_mid=found.p_mid,
     )
 
 
 def _points(share: float) -> float:
-    return 100 * share + 0.0  # no -0.0
+    """Of a share; 7 of 200 are 3.5, and no hair more, and 0 has no sign."""
+    return round(100 * share, 9) + 0.0
+
+
+def _mirrored(gain: tuple[float, float]) -> tuple[float, float]:
+    """An interval of what is gained, a share → of what is lost, points."""
+    low, high = gain
+    return _points(-high), _points(-low)
 
 
 def verdict(paired: Paired, budget: Budget) -> Verdict:
@@ -74,13 +83,15 @@ def drop_words(drop: float) -> str:
 def _words(paired: Paired, budget: Budget, passes: bool) -> str:
     low, high = paired.ci95
     parts = [
-        f"{drop_words(paired.drop)} on {paired.n:,} pictures that nothing else saw (95 % interval {low:.2f} "
-        f"to {high:.2f}); {budget.max_drop:g} may be lost: {'within' if passes else 'not within'} the budget"
+        f"{drop_words(paired.drop)} on {paired.n:,} pictures that no candidate was made or chosen by "
+        f"(95 % interval {low:.2f} to {high:.2f}); {budget.max_drop:g} may be lost: "
+        f"{'within' if passes else 'not within'} the budget"
     ]
     if paired.n < FEWEST_FOR_EVIDENCE:
         parts.append(f"fewer than {FEWEST_FOR_EVIDENCE} pictures are no evidence")
     else:
         parts.append(f"so many pictures show drops of {paired.resolves:.1f} points and more")
-        if passes and high > budget.max_drop and paired.to_settle:
-            parts.append(f"about {paired.to_settle:,} would settle this one")
+        needed = pictures_to_settle((paired.drop - budget.max_drop) / 100, paired.disagreeing)
+        if low <= budget.max_drop < high and needed:
+            parts.append(f"whether the budget is kept would take about {needed:,} pictures to settle")
     return "; ".join(parts) + "."

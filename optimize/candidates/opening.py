@@ -1,5 +1,6 @@
 """From a recipe to what a run has at hand: the parent opened, the pictures read, the folder taken."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,14 +8,17 @@ from model_zoo.bundle import Bundle
 from model_zoo.errors import UnknownModelError
 from model_zoo.store import Store, parse_reference
 from optimize.candidates.bench import Bench, with_guard
+from optimize.candidates.order import require_makeable
 from optimize.candidates.recipe import OptimizeRecipe
 from optimize.candidates.unlabelled import read_unlabelled
 from optimize.data.read import Data, read_data
-from optimize.errors import CheckpointError, DataError
+from optimize.errors import CheckpointError, DataError, RunError
 from optimize.training.bundle_at import bundle_at
-from optimize.training.compound_run import PARENT_STORE, Train, open_folder, write_data_report
+from optimize.training.compound_run import PARENT_STORE, Train, noted, open_folder, write_data_report
 
 # What may be said otherwise when a run is continued: no figure depends on it.
+_OTHER_CLASSES = "classes that are not among"
+KIND = "optimization"
 FREE = ("budget.max_drop", "budget.strict", "budget.minutes")
 
 
@@ -25,18 +29,35 @@ def open_bench(recipe: OptimizeRecipe, folder: Path, parent: Bundle, train: Trai
         RunError: the folder holds something else, or a run of another recipe or other data.
         DataError: pictures or labels that can't be judged by, or of other classes than the parent's.
     """
+    require_makeable(recipe, parent)
     data = _labelled(recipe, parent) if recipe.labelled else None
-    open_folder(folder, "optimization", recipe, may_change=FREE)  # what can't be read leaves no folder behind
+    open_folder(folder, KIND, recipe, may_change=FREE)  # what can't be read leaves no folder behind
+    _require_same_parent(folder, parent)
     if data is None:
         data = read_unlabelled(recipe, folder, parent)
     write_data_report(folder, data)
     return Bench(recipe, folder, parent, data, train, say)
 
 
+def _require_same_parent(folder: Path, parent: Bundle) -> None:
+    """Hold the run to its parent: every figure is beside that one.
+
+    Raises:
+        RunError: it was begun with another, under the same name perhaps.
+    """
+    mine = hashlib.sha256(parent.read_model()).hexdigest()
+    if noted(folder, "parent", mine) != mine:
+        raise RunError(
+            f"{folder} was begun with another model than {parent.folder} is now; choose another folder with --out"
+        )
+
+
 def _labelled(recipe: OptimizeRecipe, parent: Bundle) -> Data:
     try:
         data = read_data(recipe.data.model_copy(update={"classes": parent.labels}), recipe.seed)
     except DataError as error:
+        if _OTHER_CLASSES not in str(error):
+            raise
         raise DataError(
             f"the pictures are judged by the classes of {parent.spec.name}, and {error} (--unlabelled keeps what the "
             "model itself says of them, whatever their classes)"
@@ -55,13 +76,13 @@ def open_parent(word: str, store: Store, folder: Path) -> Bundle:
         ModelZooError: it is there, and refused.
     """
     path = Path(word)
-    if path.is_file():
+    if exists(path) and path.is_file():
         arch = "" if path.suffix == ".onnx" else " --arch ARCHITECTURE"
         raise CheckpointError(
             f"{path} is no bundle yet: quickeye models import {path} --name NAME{arch} --store store, "
             "then quickeye optimize NAME --store store"
         )
-    if path.is_dir():
+    if exists(path) and path.is_dir():
         return bundle_at(path)
     if word.startswith("zoo:"):
         return _published(word.removeprefix("zoo:"), folder)
@@ -80,3 +101,11 @@ def _published(name: str, folder: Path) -> Bundle:
 
     store = Store(folder / PARENT_STORE)
     return store.open(name) if store.versions(name) else build_bundle(name, store)
+
+
+def exists(path: Path) -> bool:
+    """False also where the system takes no such name at all."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

@@ -3,6 +3,7 @@
 from typing import Any
 
 from model_zoo.bundle import Bundle
+from optimize.errors import RecipeError
 
 Content = dict[str, Any]
 
@@ -21,9 +22,14 @@ def plan(parent: Bundle, epochs: int) -> list[Content]:
 
     Args:
         epochs: of every recovery.
+    Raises:
+        RecipeError: an INT8 parent.
     """
     if parent.spec.precision == "int8":
-        return [{"name": "clustered", "steps": [{"name": "cluster_weights"}]}]
+        raise RecipeError(
+            f"{parent.spec.name}/{parent.spec.version} is quantised already: nothing here makes it faster. Give the "
+            "float model that it came from, such as a run's folder or zoo:NAME"
+        )
     found = [
         {"name": "int8", "steps": [INT8]},
         {"name": "half", "steps": [{"name": "float16"}]},
@@ -49,5 +55,5 @@ def _sides(parent: Bundle) -> list[int]:
     spec = parent.spec.input
     if spec.height != spec.width:
         return []
-    sides = [round(spec.height * share / _SIDE_STEP) * _SIDE_STEP for share in SIDES]
+    sides = dict.fromkeys(round(spec.height * share / _SIDE_STEP) * _SIDE_STEP for share in SIDES)
     return [side for side in sides if SMALLEST_SIDE <= side < spec.height]

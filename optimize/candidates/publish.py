@@ -89,7 +89,7 @@ def _accuracy(recipe: OptimizeRecipe, candidate: Candidate) -> tuple[Accuracy, .
     splits = [("validation", candidate.val), ("test", candidate.verdict.paired if candidate.verdict else None)]
     metric = "top1" if recipe.labelled else "agreement"
     return tuple(
-        Accuracy(dataset=recipe.name, split=split, n=one.n, metric=metric, value=one.top1,
+        Accuracy(dataset=recipe.name, split=split, n=one.n, metric=metric, value=one.top1, ci95=one.top1_ci95,
                  reference=f"the parent: {one.parent_top1:.4f} on the same pictures")
         for split, one in splits if one is not None
     )  # fmt: skip

@@ -53,7 +53,7 @@ class Measuring(Choice):
 class CandidateEntry(Choice):
     """``[[candidate]]``: a name, and the steps from the parent to it."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,39}$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,38}$")]
     steps: Annotated[tuple[Annotated[Entry[Any], *_STEP], ...], Field(strict=False, min_length=1, max_length=16)]
 
 

@@ -35,11 +35,13 @@ def write_optimize_report(
     """
     run = RunFolder(bench.folder)
     recipe = run.recipe.read_text(encoding="utf-8")
-    write_whole(run.report, render(result, changed, layers, recipe).encode())
+    write_whole(run.report, render(result, changed, layers, recipe, bench.data.report.warnings).encode())
     return run.report
 
 
-def render(result: Result, changed: Flips | None, layers: list[tuple[str, float]], recipe: str) -> str:
+def render(
+    result: Result, changed: Flips | None, layers: list[tuple[str, float]], recipe: str, warnings: tuple[str, ...]
+) -> str:
     """The page's text."""
     try:
         from jinja2 import Environment, StrictUndefined
@@ -74,6 +76,8 @@ def render(result: Result, changed: Flips | None, layers: list[tuple[str, float]
         most=most,
         flips=changed,
         layers=layers,
+        warnings=warnings,
+        waiting=any(one.state == "waiting" for one in result.candidates),
         command="quickeye optimize recipe.toml --out RUN",
         recipe=recipe,
     )

@@ -20,7 +20,10 @@ class Paired:
         ci95: of ``drop``.
         same_answer: share of pictures with the parent's answer.
         resolves: the smallest drop, in points, that so many pictures show.
-        to_settle: how many pictures would show this drop; None where there is none.
+        disagreeing: share of pictures that one of the two alone gets right.
+        top1_ci95: of ``top1``, Wilson's.
+        bootstrap95: of ``drop``, over resampled pictures; None where these are too few.
+        p_mid: McNemar's, two-sided, mid-p.
     """
 
     n: int
@@ -30,7 +33,10 @@ class Paired:
     ci95: tuple[float, float]
     same_answer: float
     resolves: float
-    to_settle: int | None
+    disagreeing: float
+    top1_ci95: tuple[float, float]
+    bootstrap95: tuple[float, float] | None
+    p_mid: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

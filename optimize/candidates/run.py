@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from model_zoo.bundle import Bundle
-from model_zoo.errors import ModelZooError
+from model_zoo.errors import ModelZooError, UnknownArchitectureError, WeightsError
 from optimize.candidates.audit import QUANTISES, audit
 from optimize.candidates.bench import Bench
 from optimize.candidates.chains import Chains, Steps
@@ -21,10 +21,10 @@ from optimize.candidates.front import front
 from optimize.candidates.journal import Facts, Journal
 from optimize.candidates.judged import answers, drop_words, paired, verdict
 from optimize.candidates.recipe import PARENT, CandidateEntry
-from optimize.candidates.result import Candidate, Paired, Result, State, Verdict
+from optimize.candidates.result import Candidate, Paired, Result, Verdict
 from optimize.candidates.speed import Speed, measure_speed
 from optimize.data.dataset import Dataset
-from optimize.errors import PassError, RecipeError, TrainingError
+from optimize.errors import OptimizeError, PassError, RecipeError, RunError, TrainingError
 from optimize.judging.judged_model import BundleModel
 from optimize.judging.predictions import Predictions
 from optimize.passes import PassConfig
@@ -32,8 +32,9 @@ from optimize.passes.sensitivity import sqnr
 from optimize.training.run_folder import RunFolder
 from server.backends.errors import BackendError
 
-# What ends a candidate and not the run.
-_ENDS_ONE = (PassError, RecipeError, TrainingError, ModelZooError, BackendError)
+# What ends a candidate and not the run; of these, what would be the same whenever it is tried.
+_ENDS_ONE = (OptimizeError, ModelZooError, BackendError)
+_FOR_GOOD = (PassError, RecipeError, TrainingError, UnknownArchitectureError, WeightsError)
 # A candidate that loses so many points more than it may, for sure, is not built upon by passes alone.
 HOPELESS = 5.0
 # Pictures that layers' errors are measured on.
@@ -133,19 +134,20 @@ class Run:
         known = self._journal.known(f"ended {entry.name}")
         if known is not None:
             return Candidate(name=entry.name, steps=said, state=known["state"], reason=known["reason"])
-        if reason := self._hopeless(entry, before):
-            return self._ended(entry.name, said, "dropped", reason)
+        if self._journal.known(f"speed {entry.name}") is None and (reason := self._hopeless(entry, before)):
+            return Candidate(name=entry.name, steps=said, state="dropped", reason=reason)
         try:
             bundle = self._made(entry)
             if bundle is None:
                 return Candidate(name=entry.name, steps=said, state="waiting", reason="time ended before it")
             return self._figures(entry.name, entry.steps, bundle)
+        except RunError:
+            raise  # the disk's, or another process in a step's folder
         except _ENDS_ONE as error:
-            return self._ended(entry.name, said, "failed", str(error))
-
-    def _ended(self, name: str, steps: tuple[dict[str, Any], ...], state: State, reason: str) -> Candidate:
-        self._journal.once(f"ended {name}", lambda: {"state": state, "reason": reason})
-        return Candidate(name=name, steps=steps, state=state, reason=reason)
+            reason = str(error)
+            if isinstance(error, _FOR_GOOD) or type(error) is ModelZooError:
+                self._journal.once(f"ended {entry.name}", lambda: {"state": "failed", "reason": reason})
+            return Candidate(name=entry.name, steps=said, state="failed", reason=reason)
 
     def _made(self, entry: CandidateEntry) -> Bundle | None:
         """The candidate's bundle; None where time ended before it was there."""
@@ -215,7 +217,9 @@ class Run:
 
 
 def _paired_of(facts: Facts) -> Paired:
-    return Paired(**{**facts, "ci95": (facts["ci95"][0], facts["ci95"][1])})
+    """JSON knows lists alone."""
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
+    return Paired(**plain)
 
 
 def _line(one: Candidate) -> str:

@@ -29,7 +29,11 @@ def _ending(result: Result, recipe: OptimizeRecipe, run: RunFolder) -> list[str]
     lines = ["* worth having: clearly faster or smaller than whatever is more often right"]
     chosen = result.best or result.closest
     if chosen is None:
-        return [*lines, "nothing could be made of this model; see the reasons above", f"report   {run.report}"]
+        states = {each.state for each in result.candidates[1:]}
+        why = "time ended; the same command goes on" if "waiting" in states else "the reasons are above"
+        if states == {"made"}:
+            why = "each is neither clearly faster nor smaller, or is less accurate than one that is"
+        return [*lines, f"no candidate is worth having beside the model: {why}", f"report   {run.report}"]
     one = result.candidate(chosen)
     said = one.verdict.says if one.verdict else ""
     if result.best is None:

@@ -12,7 +12,9 @@ from pydantic import Field
 
 from model_zoo.bundle import Bundle
 from optimize.candidates.bench import Bench
+from optimize.candidates.recipe import OptimizeRecipe
 from optimize.choice import Choice
+from optimize.errors import RecipeError
 from optimize.training.bundle_at import bundle_at
 from optimize.training.recipe import parse_recipe
 
@@ -82,29 +84,44 @@ class Student(Choice):
 def _trained(step: Finetune | Student, model: Content, bench: Bench, folder: Path) -> Bundle:
     from optimize.training.compound_run import without_test
 
-    content = training_content(step, model, bench)
+    content = training_content(step, model, bench.recipe, bench.parent)
     bench.train(parse_recipe(content, origin="[finetune]"), folder / "run", data=without_test(bench.data))
     return bundle_at(folder / "run")
 
 
-def training_content(step: Finetune | Student, model: Content, bench: Bench) -> Content:
-    """The tables of the step's training recipe, not validated yet."""
-    recipe = bench.recipe
-    own = {**USUAL, **recipe.finetune}
-    own["train"] = {**USUAL["train"], **recipe.finetune.get("train", {}), "epochs": step.epochs}
+def training_content(step: Finetune | Student, model: Content, recipe: OptimizeRecipe, parent: Bundle) -> Content:
+    """The tables of the step's training recipe, not validated yet.
+
+    Args:
+        model: what is this step's own of ``[model]``.
+    Raises:
+        RecipeError: ``[finetune]`` has a value where a table belongs.
+    """
+    said = recipe.finetune
+    own = {**USUAL, **said}
+    own["train"] = {**USUAL["train"], **_table(said, "train"), "epochs": step.epochs}
     if step.lr is not None:
-        own["optimiser"] = {**own["optimiser"], "lr": step.lr}
+        optimiser = own["optimiser"]
+        own["optimiser"] = {**(optimiser if isinstance(optimiser, dict) else {"name": optimiser}), "lr": step.lr}
     if step.taught:
-        own["teacher"] = {"source": str(bench.parent.folder), **recipe.finetune.get("teacher", {})}
+        own["teacher"] = {"source": str(parent.folder), **_table(said, "teacher")}
     else:
-        own.pop("term"), own.pop("teacher", None)
-        own["loss"] = [{"name": "cross_entropy"}]
+        own.pop("teacher", None)
+        own["term"] = said.get("term", [])
+        own["loss"] = said.get("loss", [{"name": "cross_entropy"}])
     return {
         **own,
         "name": recipe.name,
         "seed": recipe.seed,
-        "licence": bench.parent.spec.licence,
-        "source": bench.parent.spec.source,
+        "licence": parent.spec.licence,
+        "source": parent.spec.source,
         "data": recipe.to_content()["data"],
-        "model": {**recipe.finetune.get("model", {}), **model},
+        "model": {**_table(said, "model"), **model},
     }
+
+
+def _table(said: Content, key: str) -> Content:
+    table = said.get(key, {})
+    if not isinstance(table, dict):
+        raise RecipeError(f"finetune.{key} is a table of settings, not {table!r}")
+    return table

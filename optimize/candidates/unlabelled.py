@@ -29,12 +29,12 @@ def read_unlabelled(recipe: OptimizeRecipe, folder: Path, parent: Bundle) -> Dat
     """
     options = recipe.data
     screening = gather_unlabelled(options, Path(), (Task("label", parent.labels),))
-    whole = _answered(screening.dataset, parent, RunFolder(folder).predictions("parent-all"), recipe)
-    if len(whole) < FEWEST:
-        raise DataError(
-            f"{len(whole)} pictures are too few to calibrate, to choose and to guard; {FEWEST} are the least"
-        )
+    n = len(screening.dataset)
+    if n < FEWEST:
+        raise DataError(f"{n} pictures are too few to calibrate, to choose and to guard; {FEWEST} are the least")
     report = describe(Gathered({"train": screening}, ()), {"train": screening})
+    kept = RunFolder(folder).predictions(f"parent-{report.fingerprint[:16]}")
+    whole = _answered(screening.dataset, parent, kept, recipe)
     rest, judging = _cut(whole, options.val_share, recipe.seed, "judging")
     val, test = _cut(judging, 0.5, recipe.seed, "guard")
     sets = {"train": rest, "val": val, "test": test}
@@ -52,5 +52,7 @@ def _answered(dataset: Dataset, parent: Bundle, path: Path, recipe: OptimizeReci
 
 
 def _cut(dataset: Dataset, share: float, seed: int, place: str) -> tuple[Dataset, Dataset]:
-    rest, taken = stratified_split(dataset.first_labels, share, seed, groups=copy_groups(dataset), place=place)
+    """By chance alone: of answers that hardly any two pictures share, no class has a share to keep."""
+    one_class = np.zeros(len(dataset), np.int64)
+    rest, taken = stratified_split(one_class, share, seed, groups=copy_groups(dataset), place=place)
     return dataset.subset(rest), dataset.subset(taken)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 # Of the photos of --data: so many choose and guard, half each, where no split is given.
 JUDGING_SHARE = 0.3
+EPOCHS = 3
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -44,9 +45,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--unlabelled", action="store_true", help="labels are not looked at: keep what MODEL says")
     parser.add_argument("--max-drop", type=float, metavar="POINTS", help="top-1 that may be lost (1.0)")
     parser.add_argument("--strict", action="store_true", help="the interval's bad end must be within, too")
-    parser.add_argument("--epochs", type=int, default=3, metavar="N", help="of each recovery by training (3)")
-    parser.add_argument("--time-limit", type=float, metavar="MIN", help="begin nothing new after so many minutes")
-    parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="where candidates are measured")
+    parser.add_argument(
+        "--epochs", type=_count, metavar="N", help=f"of each recovery by training ({EPOCHS}); a recipe has its own"
+    )
+    parser.add_argument("--time-limit", type=_minutes, metavar="MIN", help="begin nothing new after so many minutes")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu"), default="auto", help="where candidates are measured: the CPU"
+    )
     parser.add_argument("--backend", choices=("auto", *BACKENDS), default="auto", help="engine to measure on (auto)")
     parser.add_argument("--store", type=Path, metavar="DIR", help="folder of bundles (default: the shipped bundles)")
     parser.add_argument("--seed", type=int, metavar="N", help="of every random number (1)")
@@ -59,8 +64,8 @@ def main(arguments: list[str]) -> int:
     """Run the command; 0: a candidate keeps the budget, 1: none does, or it failed, 2: usage, 130: Ctrl-C."""
     parser = make_parser()
     flags = parser.parse_args(arguments)
-    if not flags.model.endswith(".toml") and flags.data is None:
-        parser.error("name the pictures with --data DIR")
+    if fault := _usage_fault(flags):
+        parser.error(fault)
     begun = time.monotonic()
     try:
         with libraries_for("optimising"):
@@ -79,24 +84,57 @@ def main(arguments: list[str]) -> int:
         return INTERRUPTED
 
 
+def _usage_fault(flags: argparse.Namespace) -> str:
+    """What is wrong with the flags together; nothing where they go together."""
+    has_recipe = flags.model.endswith(".toml")
+    if not has_recipe and flags.data is None:
+        return "name the pictures with --data DIR"
+    if has_recipe and flags.epochs is not None:
+        return "--epochs is for the plan without a recipe; write it into the recipe's steps"
+    if flags.unlabelled and (flags.val or flags.test):
+        return "--unlabelled cuts --data itself; leave --val and --test out"
+    return ""
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a count; give 1 or more")
+    return value
+
+
+def _minutes(text: str) -> float:
+    if not (value := float(text)) > 0:
+        raise argparse.ArgumentTypeError(f"{text} minutes are none; leave the flag out for no limit")
+    return value
+
+
 def _run(flags: argparse.Namespace, begun: float) -> int:
-    from optimize.candidates.opening import open_bench, open_parent
+    from optimize.candidates.opening import KIND, open_bench, open_parent
     from optimize.candidates.recipe import parse_optimize_recipe
     from optimize.candidates.run import Run
     from optimize.candidates.writing import write_all
+    from optimize.training.compound_run import refuse_strangers
     from optimize.training.real_tools import real_tools
+    from optimize.training.run_folder import RunFolder
+    from optimize.training.run_state import alone
 
     content = _read(flags) if flags.model.endswith(".toml") else None
     word = str(content.get("model", "")) if content is not None else flags.model
     folder: Path = flags.out or Path("runs") / _name(content, word)
+    refuse_strangers(folder, KIND)  # before a zoo entry's bundle is made in it
     parent = open_parent(word, store_to_read(flags.store), folder)
     if content is None:
         content = _planned(flags, word, parent)
+    if flags.store is not None:
+        content["model"] = str(parent.folder)  # so that recipe.toml names it without the flag
     recipe = parse_optimize_recipe(_with_flags(content, flags), origin=flags.model)
     bench = open_bench(recipe, folder, parent, real_tools(shows_epochs=True).train, _say)
+    for warning in bench.data.report.warnings:
+        _say(f"warning: {warning}")
     limit = recipe.budget.minutes
-    run = Run(bench, has_time=lambda: not limit or time.monotonic() - begun < 60 * limit)
-    result = write_all(run, bench)
+    with alone(RunFolder(folder)):
+        run = Run(bench, has_time=lambda: not limit or time.monotonic() - begun < 60 * limit)
+        result = write_all(run, bench)
     print(json.dumps(result.to_json(), indent=2) if flags.json else _as_text(result, recipe, folder))
     return 0 if result.best is not None else 1
 
@@ -105,6 +143,9 @@ def _read(flags: argparse.Namespace) -> dict[str, Any]:
     from optimize.training.recipe_file import read_content
 
     content = read_content(flags.model)
+    for key in ("data", "budget", "measure"):
+        if not isinstance(content.get(key, {}), dict):
+            raise RecipeError(f"{flags.model}: {key} is a table of settings, not {content[key]!r}")
     if flags.data is not None:
         content["data"] = {**content.get("data", {}), "train": flags.data}
     if not content.get("model"):
@@ -113,11 +154,16 @@ def _read(flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def _name(content: dict[str, Any] | None, word: str) -> str:
-    from optimize.training.defaults import bundle_name
-
     if content is not None:
         return str(content.get("name", "optimized"))
-    return bundle_name(Path(word.removeprefix("zoo:").partition("/")[0] if not Path(word).exists() else word))[:24]
+    return _word_name(word)
+
+
+def _word_name(word: str) -> str:
+    from optimize.candidates.opening import exists
+    from optimize.training.defaults import bundle_name
+
+    return bundle_name(Path(word if exists(Path(word)) else word.removeprefix("zoo:").partition("/")[0]))[:24]
 
 
 def _planned(flags: argparse.Namespace, word: str, parent: "Bundle") -> dict[str, Any]:
@@ -127,7 +173,7 @@ def _planned(flags: argparse.Namespace, word: str, parent: "Bundle") -> dict[str
         "name": _name(None, word),
         "model": word,
         "data": {"train": flags.data, "val_share": JUDGING_SHARE},
-        "candidate": plan(parent, flags.epochs),
+        "candidate": plan(parent, flags.epochs or EPOCHS),
     }
 
 

@@ -19,6 +19,14 @@ Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 BATCH = 8
 
 
+def runtime_faults() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises of a graph that it does not take."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    named = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
+    return tuple(getattr(state, name) for name in named)
+
+
 def open_model(
     model: bytes, arithmetic: Arithmetic, *, output: str = "logits", save_optimised: Path | None = None
 ) -> Run:

@@ -107,17 +107,24 @@ def open_folder(folder: Path, kind: str, recipe: "Said", *, may_change: Collecti
     Raises:
         RunError: it holds something else, a run of another recipe, or can't be written.
     """
-    _refuse_strangers(folder, kind)  # before not even a lock is put among somebody's files
+    refuse_strangers(folder, kind)  # before not even a lock is put among somebody's files
     with _locked(folder):
         _take(folder, kind, recipe, may_change)
 
 
-def _refuse_strangers(folder: Path, kind: str) -> None:
+def refuse_strangers(folder: Path, kind: str) -> None:
+    """See that ``folder`` is free for a run of this kind, or holds one.
+
+    Raises:
+        RunError: it is a file, or holds something else.
+    """
     state = RunFolder(folder).state
     if not state.exists():
         if folder.is_file():
             raise RunError(f"{folder} is a file; choose a folder with --out")
-        if folder.is_dir() and any(path.name not in WRITTEN_FIRST | {_LOCK, PARENT_STORE} for path in folder.iterdir()):
+        if folder.is_dir() and any(
+            path.name not in WRITTEN_FIRST | {_LOCK, ".lock", PARENT_STORE} for path in folder.iterdir()
+        ):
             raise RunError(f"{folder} holds files, but no {_words(kind)}; choose another folder with --out")
     elif _read(state).get("kind") != kind:
         raise RunError(f"{folder} holds a run of another kind, not a {_words(kind)}; choose another folder with --out")

@@ -15,6 +15,7 @@ from model_zoo.export import Provenance, export_bundle
 from model_zoo.spec import ArchitectureRef
 from model_zoo.store import Store
 from optimize.candidates.recipe import OptimizeRecipe, parse_optimize_recipe
+from optimize.candidates.result import Paired
 from optimize.candidates.speed import Speed
 from tests.optimize.training.small_runs import SIDE, write_stripes
 
@@ -67,6 +68,23 @@ def content(tmp_path: Path, *candidates: dict[str, Any], **tables: Any) -> dict[
 def recipe(tmp_path: Path, *candidates: dict[str, Any], **tables: Any) -> OptimizeRecipe:  # noqa: ANN401
     """``content``, validated."""
     return parse_optimize_recipe(content(tmp_path, *candidates, **tables))
+
+
+def lost(points: float, right: float = 0.9) -> Paired:
+    """Of two hundred pictures, so surely that the interval says little more."""
+    return Paired(
+        n=200,
+        top1=right,
+        parent_top1=right + points / 100,
+        drop=points,
+        ci95=(points - 1, points + 1),
+        same_answer=0.9,
+        resolves=1.0,
+        disagreeing=0.1,
+        top1_ci95=(right - 0.01, right + 0.01),
+        bootstrap95=None,
+        p_mid=0.01,
+    )
 
 
 @cache

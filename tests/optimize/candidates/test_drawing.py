@@ -4,13 +4,12 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import asdict
 
 from optimize.candidates.drawing import HEIGHT, WIDTH, front_svg
-from optimize.candidates.result import Candidate, Paired
-from tests.optimize.candidates.small import speed
+from optimize.candidates.result import Candidate
+from tests.optimize.candidates.small import lost, speed
 
 
 def candidate(name: str, faster: float, right: float, *, is_on_front: bool = True) -> Candidate:
-    paired = Paired(n=100, top1=right, parent_top1=0.9, drop=1.0, ci95=(0.0, 2.0), same_answer=0.9, resolves=1.0,
-                    to_settle=None)  # fmt: skip
+    paired = lost(1.0, right)
     made = Candidate(name=name, steps=(), state="made", bytes=1000, val=paired, speed=speed(faster))
     return Candidate(**{**asdict(made), "val": paired, "speed": made.speed, "is_on_front": is_on_front})
 

@@ -55,7 +55,23 @@ def test_fewer_than_a_hundred_pictures_are_no_evidence() -> None:
     assert "show drops of" in many.says
 
 
-def test_it_says_how_many_pictures_would_settle_what_these_leave_open() -> None:
-    said = verdict(found(178, 180, 200), Budget(max_drop=1.5)).says
-    assert "within the budget" in said
-    assert "would settle" in said
+def test_it_says_how_many_pictures_would_settle_whether_the_budget_is_kept() -> None:
+    """27 lost and 18 won of 1,000, one point allowed: a tenth of a point below the budget takes many."""
+    logits = np.zeros((1000, 2), np.float32)
+    mine, theirs = logits.copy(), logits.copy()
+    mine[:, 0] = theirs[:, 0] = 1
+    mine[:27, 1] = theirs[27:45, 1] = 2
+    names = tuple(map(str, range(1000)))
+    one, other = (Predictions(rows, np.zeros(1000, np.int64), ("a", "b"), names) for rows in (mine, theirs))
+    found = paired(one, other, seed=1)
+    assert (found.drop, found.disagreeing) == (0.9, 0.045)
+    assert found.ci95[0] < 1 < found.ci95[1]
+    # z² d / δ² with z = 1.96 + 0.84: 7.85 · 0.045 / 0.001²
+    assert "about 353," in verdict(found, Budget()).says
+    assert "to settle" not in verdict(found, Budget(max_drop=20.0)).says
+
+
+def test_a_drop_of_exactly_the_budget_is_within() -> None:
+    for lost, n, budget in ((7, 200, 3.5), (7, 500, 1.4), (14, 500, 2.8)):
+        assert found(n - lost, n, n).drop == budget
+        assert verdict(found(n - lost, n, n), Budget(max_drop=budget)).passes

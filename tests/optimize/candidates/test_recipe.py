@@ -2,11 +2,13 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from model_zoo.bundle import read_bundle
+from model_zoo.bundle import Bundle, read_bundle
+from model_zoo.store import shipped_store
 from optimize.candidates.plan import plan
 from optimize.candidates.recipe import parse_optimize_recipe
 from optimize.errors import RecipeError
@@ -51,6 +53,23 @@ def test_the_plan_is_a_recipe_and_leaves_strangers_the_passes_alone(tmp_path: Pa
         "float16",
         "cluster_weights",
     }
+
+
+@pytest.mark.parametrize("side", [28, 96, 128, 160, 224, 320])
+def test_a_plan_has_a_name_for_each(tmp_path: Path, side: int) -> None:
+    made = content(tmp_path)
+    parent = read_bundle(Path(made["model"]))
+    spec = SimpleNamespace(input=parent.spec.input.at_size(side, side), precision="fp32", architecture="any")
+    planned = plan(cast("Bundle", SimpleNamespace(spec=spec, weights_path=Path())), 1)
+    sides = {one["name"] for one in planned if one["name"].startswith("px") and not one["name"].endswith("int8")}
+    assert len(parse_optimize_recipe({**made, "candidate": planned}).candidate) == len(planned)
+    assert all(96 <= int(name[2:]) < side for name in sides)
+    assert len(sides) == {28: 0, 96: 0, 128: 1, 160: 1}.get(side, 2)
+
+
+def test_a_quantised_parent_is_answered_with_where_to_begin() -> None:
+    with pytest.raises(RecipeError, match=r"quantised already.*zoo:NAME"):
+        plan(shipped_store().open("efficientnet_lite0"), 1)
 
 
 def _without_weights(bundle: Any) -> Any:  # noqa: ANN401

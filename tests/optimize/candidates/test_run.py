@@ -1,25 +1,29 @@
 """Whole runs on small pictures, and runs that are cut short."""
 
+import errno
 import json
+import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
+from model_zoo.errors import BundleError
 from model_zoo.store import Store
+from optimize.candidates import graph_step
 from optimize.candidates import run as running
 from optimize.candidates.bench import Bench
-from optimize.candidates.judged import Paired
 from optimize.candidates.opening import open_bench, open_parent
 from optimize.candidates.recipe import PARENT, OptimizeRecipe
 from optimize.candidates.result import Result
 from optimize.candidates.run import Run
 from optimize.candidates.writing import write_all
-from optimize.errors import DataError, RunError
+from optimize.errors import DataError, RecipeError, RunError
 from optimize.training.trainer import train
-from tests.optimize.candidates.small import INT8, recipe, speed
+from tests.optimize.candidates.small import INT8, lost, recipe, speed
 from tests.optimize.training.small_runs import SIDE
 
 SMALLER = {"name": "resize", "height": 12}
@@ -94,7 +98,7 @@ def test_a_bundle_tells_where_it_comes_from(tmp_path: Path, measured: list[str])
     assert [one.batch for one in bundle.manifest.latency] == [1, 8]
     card = bundle.read("CARD.md").decode()
     assert "4.00 times the parent's speed" in card
-    assert "pictures that nothing else saw" in card
+    assert "pictures that no candidate was made or chosen by" in card
 
 
 def test_a_finished_run_measures_nothing_again(tmp_path: Path, measured: list[str]) -> None:
@@ -135,30 +139,122 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(
 def test_a_step_that_can_not_be_ends_its_candidate_alone_and_is_not_tried_again(
     tmp_path: Path, measured: list[str]
 ) -> None:
-    """A resize after quantising finds no float network."""
-    wrong = {"name": "wrong", "steps": [INT8, SMALLER]}
+    wrong = {"name": "wrong", "steps": [{**INT8, "float_layers": ["nowhere"]}]}
     one = recipe(tmp_path, wrong, {"name": "int8", "steps": [INT8]})
     for _ in range(2):
         result = optimize(one, tmp_path / "run")
         assert result.candidate("wrong").state == "failed"
-        assert "resize needs the float network" in result.candidate("wrong").reason
+        assert "nowhere" in result.candidate("wrong").reason
         assert result.candidate("int8").state == "made"
-    assert "resize needs the float network" in (tmp_path / "run" / "report.html").read_text()
+    assert "nowhere" in (tmp_path / "run" / "report.html").read_text()
+    assert "ended wrong" in (tmp_path / "run" / "state.json").read_text()
 
 
-def test_what_begins_with_a_hopeless_one_is_not_made(
+def test_what_may_go_better_the_next_time_is_tried_again(
     tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost = Paired(n=200, top1=0.1, parent_top1=0.9, drop=80.0, ci95=(70.0, 90.0), same_answer=0.1, resolves=1.0,
-                  to_settle=5)  # fmt: skip
-    monkeypatch.setattr(running, "paired", lambda *_, **__: lost)
+    def full(*_: object) -> None:
+        raise BundleError("the disk is full")
+
+    one = recipe(tmp_path, *QUICK)
+    with monkeypatch.context() as patch:
+        patch.setattr("optimize.candidates.graph_step.Store.write", full)
+        bench = opened(one, tmp_path / "run")
+        assert [each.state for each in Run(bench).result().candidates] == ["made", "failed", "failed", "failed"]
+    assert [each.state for each in optimize(one, tmp_path / "run").candidates] == ["made"] * 4
+
+
+def test_a_disk_that_fills_while_calibrating_ends_the_run_in_a_sentence(
+    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("optimize.passes.integer_walk.Codes", full)
+    with pytest.raises(RunError, match="quantize_int8 can't go on: the disk is full"):
+        optimize(recipe(tmp_path), tmp_path / "run")
+
+
+def test_a_graph_that_the_runtime_does_not_take_is_a_candidates_end(
+    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = graph_step.load_pass
+
+    def broken(name: str) -> Any:  # noqa: ANN401
+        return replace(real(name), transform=lambda *_: unknown_operator())
+
+    monkeypatch.setattr(graph_step, "load_pass", broken)
+    result = optimize(recipe(tmp_path), tmp_path / "run")
+    assert result.candidate("int8").state == "failed"
+    assert "ONNX Runtime does not take the graph" in result.candidate("int8").reason
+
+
+def unknown_operator() -> bytes:
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("NoSuchOperator", ["images"], ["logits"])],
+        "graph",
+        [onnx.helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, ["batch", SIDE, SIDE, 1])],
+        [onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["batch", 2])],
+    )
+    return bytes(onnx.helper.make_model(graph).SerializeToString())
+
+
+def test_what_begins_with_a_hopeless_one_is_not_made_until_the_budget_allows_it(
+    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "paired", lambda *_, **__: lost(80.0, 0.1))
     chains = ({"name": "sparse", "steps": [SPARSE]}, {"name": "sparse-int8", "steps": [SPARSE, INT8]},
-              {"name": "trained", "steps": [SPARSE, TRAINED]})  # fmt: skip
+              {"name": "taught", "steps": [SPARSE, {"name": "student", "architecture": "grey82"}]})  # fmt: skip
     result = optimize(recipe(tmp_path, *chains), tmp_path / "run")
     assert [one.state for one in result.candidates] == ["made", "made", "dropped", "failed"]
     assert "begins as sparse does, which loses 80.0 points" in result.candidate("sparse-int8").reason
-    assert "finetune needs the float network" in result.candidate("trained").reason, "training might have saved it"
+    assert "grey82" in result.candidate("taught").reason, "training might have saved it"
     assert (result.best, result.closest is not None) == (None, True)
+    again = optimize(recipe(tmp_path, *chains, budget={"max_drop": 90.0}), tmp_path / "run")
+    assert again.candidate("sparse-int8").state == "made"
+
+
+def test_another_model_under_the_parents_name_is_not_gone_on_with(tmp_path: Path, measured: list[str]) -> None:
+    one = recipe(tmp_path)
+    optimize(one, tmp_path / "run")
+    path = tmp_path / "store" / "stripes" / "1"
+    shutil.rmtree(path)
+    shutil.copytree(tmp_path / "run" / "store" / "stripes-int8" / "1", path)
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**manifest, "name": "stripes"}))
+    with pytest.raises(RunError, match="begun with another model"):
+        optimize(one, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([INT8, SMALLER], "resize needs the float network, and after quantize_int8 there is none"),
+        ([SPARSE, TRAINED], "finetune needs the float network, and after sparsify there is none"),
+    ],
+)
+def test_steps_in_an_order_that_can_not_be_are_refused_before_anything_is_made(
+    tmp_path: Path, steps: list[dict[str, Any]], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        opened(recipe(tmp_path, {"name": "a", "steps": steps}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("finetune", "message"),
+    [
+        ({"optimizer": "adamw"}, "did you mean 'optimiser'"),
+        ({"train": 3}, "finetune.train is a table of settings, not 3"),
+        ({"teacher": "x"}, "finetune.teacher is a table"),
+    ],
+)
+def test_a_wrong_finetune_is_refused_before_anything_is_made(
+    tmp_path: Path, finetune: dict[str, Any], message: str
+) -> None:
+    one = recipe(tmp_path, {"name": "a", "steps": [SMALLER, TRAINED]}, finetune=finetune)
+    with pytest.raises(RecipeError, match=message):
+        opened(one, tmp_path / "run")
 
 
 def test_time_that_ends_leaves_the_rest_for_the_next_time(tmp_path: Path, measured: list[str]) -> None:
@@ -221,6 +317,12 @@ def test_without_labels_agreement_with_the_parent_is_guarded(tmp_path: Path, mea
     assert "as the parent says" in (tmp_path / "run" / "report.html").read_text()
     metrics = {each.metric for each in Store(tmp_path / "run" / "store").open("stripes-int8").manifest.accuracy}
     assert metrics == {"agreement"}
+
+
+def test_pictures_of_which_hardly_two_are_answered_alike_are_cut_by_chance(tmp_path: Path) -> None:
+    one = recipe(tmp_path, labelled=False)
+    bench = opened(one, tmp_path / "run")
+    assert [len(part) for part in (bench.data.train, bench.data.val, bench.guard)] == [20, 10, 10]
 
 
 def test_three_pictures_are_too_few(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def test_a_model_by_folder_is_planned_for(tmp_path: Path, capsys: pytest.Capture
         (["nothing", "--data", "pictures"], 1, "no model 'nothing'"),
         (["weights.onnx", "--data", "pictures"], 1, "quickeye models import"),
         (["absent.toml"], 2, "can't be read"),
+        (["a" * 300, "--data", "pictures"], 1, "is not a model"),
+        (["efficientnet_lite0", "--data", "pictures"], 2, "quantised already"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(
@@ -74,10 +76,39 @@ def test_an_unknown_step_is_a_fault_of_the_recipe(tmp_path: Path, capsys: pytest
     assert "did you mean 'prune'" in capsys.readouterr().err
 
 
-def test_without_pictures_the_usage_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["efficientnet_lite0"], "name the pictures with --data DIR"),
+        (["recipe.toml", "--epochs", "3"], "write it into the recipe's steps"),
+        (["zoo:resnet18", "--data", "x", "--unlabelled", "--val", "y"], "leave --val and --test out"),
+        (["zoo:resnet18", "--data", "x", "--time-limit", "0"], "leave the flag out for no limit"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_usage(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["efficientnet_lite0"])
-    assert "name the pictures with --data DIR" in capsys.readouterr().err
+        main(words)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("table", ["data", "budget", "measure"])
+def test_a_value_where_a_table_belongs_is_a_fault_of_the_recipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str
+) -> None:
+    recipe = write_recipe(tmp_path, **{table: 3})
+    assert main([recipe, "--data", "x", "--out", str(tmp_path / "run")]) == 2
+    assert f"{table} is a table of settings, not 3" in capsys.readouterr().err
+
+
+def test_a_strangers_folder_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "photos"
+    out.mkdir()
+    (out / "diary.txt").write_text("dear")
+    assert main(["zoo:efficientnet_lite0", "--data", "nowhere", "--out", str(out)]) == 1
+    assert "holds files, but no optimization" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["diary.txt"]
 
 
 def test_interrupted_it_says_how_to_go_on(
