@@ -82,6 +82,8 @@ def _entropy(values: Parts, _: float) -> Range:
 
     def divergence(counts: Tensor, centres: Tensor, bottom: float, top: float) -> float:
         inside = (centres >= bottom) & (centres <= top)
+        if not inside.any():  # all values lie beyond: nothing would be left
+            return torch.inf
         seen = counts[inside].clone()
         seen[0] += counts[centres < bottom].sum()
         seen[-1] += counts[centres > top].sum()

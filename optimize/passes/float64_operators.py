@@ -71,10 +71,19 @@ def gemm(x: Tensor, weight: Tensor, attributes: Attributes) -> Tensor:
     Raises:
         PassError: a Gemm that is not a plain layer.
     """
+    require_plain_gemm(attributes)
+    return x @ weight.T
+
+
+def require_plain_gemm(attributes: Attributes) -> None:
+    """See that a Gemm is ``x @ weight.T + bias``.
+
+    Raises:
+        PassError: it is not.
+    """
     plain = attributes.get("transB", 0) == 1 and not attributes.get("transA", 0)
     if not plain or attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0:
         raise PassError("this pass takes a Gemm with transB = 1, transA = 0, alpha = beta = 1 only")
-    return x @ weight.T
 
 
 def _add(inputs: list[Tensor], _: Attributes) -> Tensor:

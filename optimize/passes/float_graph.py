@@ -65,6 +65,9 @@ class FloatGraph:
     outputs: tuple[str, ...]
 
 
+OLDEST_OPSET = 13
+
+
 def read_float_graph(data: bytes) -> FloatGraph:
     """Take a float model apart.
 
@@ -77,6 +80,12 @@ def read_float_graph(data: bytes) -> FloatGraph:
     graph = model.graph
     if len(graph.input) != 1 or graph.input[0].type.tensor_type.elem_type != onnx.TensorProto.UINT8:
         raise PassError("the model must take one uint8 tensor of pixels; 'quickeye models import' wraps others so")
+    opset = next((one.version for one in model.opset_import if not one.domain), 0)
+    if opset < OLDEST_OPSET:
+        raise PassError(
+            f"the model is of opset {opset}; 8-bit tensors with a scale for each channel need {OLDEST_OPSET} or later: "
+            "onnx.version_converter.convert_version does it"
+        )
     plain_form(model)
     constants: Constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     pixels, rest = read_pixel_input(list(graph.node), constants, str(graph.input[0].name))
@@ -95,11 +104,18 @@ def _steps(nodes: list[onnx.NodeProto], constants: Constants, outputs: tuple[str
         if name in joined:
             continue
         moves = node.op_type in SAME_CODES or _factor(node, constants) is not None
-        if name in clamps and uses[name] == 1 and name not in outputs and not moves and node.op_type not in CLAMPS:
+        joins = name in clamps and _is_in_the_codes(clamps[name], constants, outputs)
+        if joins and uses[name] == 1 and name not in outputs and not moves and node.op_type not in CLAMPS:
             joined.add(str(clamps[name].output[0]))
             yield _step(node, clamps[name], constants)
         else:
             yield _step(node, None, constants)
+
+
+def _is_in_the_codes(clamp: onnx.NodeProto, constants: Constants, outputs: tuple[str, ...]) -> bool:
+    """Whether codes clamp by themselves there: their range holds 0 always, and an output of the model has none."""
+    low, high = _bounds(clamp, constants)
+    return low <= 0 <= high and str(clamp.output[0]) not in outputs
 
 
 def _step(node: onnx.NodeProto, clamp: onnx.NodeProto | None, constants: Constants) -> Step:

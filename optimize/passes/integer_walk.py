@@ -18,7 +18,7 @@ from torch import Tensor
 from optimize.errors import PassError
 from optimize.passes.activation_range import Range, RangeMethod, activation_range
 from optimize.passes.coded import Coded, Scale, encode
-from optimize.passes.float64_operators import OPERATORS, SAME_CODES, WEIGHTED
+from optimize.passes.float64_operators import OPERATORS, SAME_CODES, WEIGHTED, require_plain_gemm
 from optimize.passes.float_graph import FloatGraph, Step
 from optimize.passes.layer_rounding import Layer, Use, as_layer, float_layer, round_layer
 from optimize.passes.pictures import Pictures
@@ -134,6 +134,9 @@ class IntegerWalk:
         name = steps[0].inputs[1]
         if any(given not in self._graph.constants for step in steps for given in step.inputs[1:] if given):
             raise PassError(f"node '{steps[0].node.name}' ({steps[0].op}): its weights are computed, not constant")
+        for step in steps:
+            if step.op == "Gemm":  # the last one's values are never computed here
+                require_plain_gemm(step.attributes)
         weights = torch.from_numpy(self._graph.constants[name].astype(np.float64))
         uses = [Use(step, self._tensor(step.sources[0]), self._bias(step, len(weights))) for step in steps]
         if any(step.output in self._float_steps for step in steps):

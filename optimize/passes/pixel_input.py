@@ -145,7 +145,7 @@ def _first_convolutions(nodes: list[onnx.NodeProto], first: str, constants: Cons
     for place, node in enumerate(nodes):
         if not seen.intersection(node.input):
             continue
-        if node.op_type == "Slice":
+        if node.op_type == "Slice" and _slices_places(node, constants):
             seen.add(node.output[0])
         elif node.op_type != "Conv" or attributes_of(node).get("group", 1) != 1 or node.input[1] not in constants:
             raise PassError(
@@ -155,6 +155,12 @@ def _first_convolutions(nodes: list[onnx.NodeProto], first: str, constants: Cons
         else:
             found[place] = node
     return found
+
+
+def _slices_places(node: onnx.NodeProto, constants: Constants) -> bool:
+    """Whether all channels stay, in their order: factors and shifts are of channels."""
+    axes = constants.get(node.input[3]) if len(node.input) > 3 else None
+    return axes is not None and {int(axis) % 4 for axis in axes.tolist()} <= {2, 3}
 
 
 def _taker(
@@ -169,9 +175,11 @@ def _taker(
         taken = np.concatenate([taken, shifted[:, None] / inside], 1)
         names += node.input[2:]
     else:
-        before = node.input[2] if len(node.input) > 2 else "bias"
-        bias = constants[before].astype(np.float64) if before in constants else 0.0
-        names.append(f"{names[0]}/{before}")
+        before = node.input[2] if len(node.input) > 2 else ""
+        if before and before not in constants:
+            raise PassError(f"node '{node.name}' ({node.op_type}): its bias is computed, not constant")
+        bias = constants[before].astype(np.float64) if before else 0.0
+        names.append(f"{names[0]}/{before or 'bias'}")
         constants[names[1]] = shifted.sum((1, 2)) + bias
     constants[names[0]] = taken
     made = onnx.NodeProto()

@@ -152,6 +152,9 @@ class _Form:
         return [int(sizes[axis].dim_value)] * len(node.output)
 
     def _constant(self, name: str, value: NDArray[np.generic]) -> str:
+        """Keep it, under a name that it shares with its equals alone: what it is made of may serve others, too."""
+        while name in self._constants and not np.array_equal(self._constants[name], value):
+            name += "/other"
         if name not in self._constants:
             self._constants[name] = value
             self._model.graph.initializer.append(numpy_helper.from_array(value, name))

@@ -82,7 +82,10 @@ def quantize_int8(model: bytes, pictures: Pictures, config: QuantizeInt8) -> byt
     quantised = write_qdq(graph, walk.scales, walk.layers)
     if explained and not add_class_activation(quantised):
         raise PassError("the quantised graph lost what its class-activation map is made of")
-    onnx.checker.check_model(quantised, full_check=True)
+    try:
+        onnx.checker.check_model(quantised, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise PassError(f"the graph that came out is not valid ONNX, please report this: {error}") from error
     data: bytes = quantised.SerializeToString(deterministic=True)
     return data
 

@@ -116,6 +116,8 @@ def cut(module: nn.Module, groups: Sequence[ChannelGroup], kept: Sequence[Tensor
 def _left(size: int, gone: Iterable[Tensor]) -> Tensor:
     stays = torch.ones(size, dtype=torch.bool)
     for positions in gone:
+        if len(positions) and int(positions.max()) >= size:
+            raise PassError("this network can't be pruned: where its channels go can't be followed")
         stays[positions] = False
     return stays.nonzero().flatten()
 
