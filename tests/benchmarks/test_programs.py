@@ -35,7 +35,10 @@ PROGRAMS = {
         ["--seconds", "0.5", "--rounds", "1", "--streams", "2", "--store", "STORE", "--images", "IMAGES"],
         ["rows", "fps"],
     ),
-    "calibration_memory": (["--side", "32", "--pictures", "4", "8"], ["rows", "ratio"]),
+    "calibration_memory": (
+        ["--network", "grey28_small", "--side", "16", "--pictures", "4", "8"],
+        ["rows", "ratio"],
+    ),
     "pruned_speed": (
         ["--networks", "grey28_small", "--backends", "onnxruntime", "--seconds", "0.05"],
         ["rows", "round_to"],
