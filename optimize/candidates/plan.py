@@ -15,6 +15,8 @@ SMALLEST_SIDE = 96
 _SIDE_STEP = 32
 
 INT8: Content = {"name": "quantize_int8"}
+# What an importer leaves around a graph, quantising does not know.
+FOLD: Content = {"name": "fold"}
 
 
 def plan(parent: Bundle, epochs: int) -> list[Content]:
@@ -30,12 +32,13 @@ def plan(parent: Bundle, epochs: int) -> list[Content]:
             f"{parent.spec.name}/{parent.spec.version} is quantised already: nothing here makes it faster. Give the "
             "float model that it came from, such as a run's folder or zoo:NAME"
         )
+    is_stranger = parent.weights_path is None or parent.spec.architecture is None
     found = [
-        {"name": "int8", "steps": [INT8]},
+        {"name": "int8", "steps": [FOLD, INT8] if is_stranger else [INT8]},
         {"name": "half", "steps": [{"name": "float16"}]},
         {"name": "clustered", "steps": [{"name": "cluster_weights"}]},
     ]
-    if parent.weights_path is None or parent.spec.architecture is None:
+    if is_stranger:
         return found
     recover = {"name": "finetune", "epochs": epochs}
     for share in SHARES:

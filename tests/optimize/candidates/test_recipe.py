@@ -49,6 +49,7 @@ def test_the_plan_is_a_recipe_and_leaves_strangers_the_passes_alone(tmp_path: Pa
     assert all(step.choice.epochs == 2 for one in tried for step in one.steps if step.name == "finetune")
     stranger = plan(_without_weights(parent), 2)
     assert {step["name"] for one in stranger for step in one["steps"]} == {
+        "fold",
         "quantize_int8",
         "float16",
         "cluster_weights",
