@@ -10,7 +10,7 @@ that is not there is refused with the nearest one that is.
 import difflib
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,6 +21,29 @@ class Choice(BaseModel):
     """Base of every technique: frozen, and strict about what a recipe says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class WholeRecipe(Choice):
+    """Base of what a whole TOML file says."""
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any], origin: str) -> Self:
+        """Validate a recipe's tables.
+
+        Args:
+            content: as ``tomllib`` reads them; changed in nothing.
+            origin: what an error calls it, such as the file's name.
+        Raises:
+            RecipeError: every fault in one line, each with its place and, where a name is unknown, the nearest.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise RecipeError(f"{origin}: {faults(error, cls)}") from error
+
+    def to_content(self) -> dict[str, Any]:
+        """What the complete TOML file says; ``parse`` of it gives an equal recipe."""
+        return {key: _without_none(one) for key, one in self.model_dump(mode="json").items() if one is not None}
 
 
 T = TypeVar("T")
@@ -61,6 +84,12 @@ class Table(Generic[T]):
             return chosen.model_validate(dict(settings or {}))
         except ValidationError as error:
             raise RecipeError(f"{self.kind} {name!r}: {faults(error, chosen)}") from error
+
+
+def _without_none(value: object) -> object:  # TOML has no null: what is None is left out
+    if isinstance(value, dict):
+        return {key: _without_none(one) for key, one in value.items() if one is not None}
+    return [_without_none(one) for one in value] if isinstance(value, list) else value
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -7,12 +7,11 @@ every step which trains starts from.
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from model_zoo.manifest import NAME_PATTERN
-from optimize.choice import Choice, faults
+from optimize.choice import Choice, WholeRecipe
 from optimize.data.options import DataOptions
-from optimize.errors import RecipeError
 from optimize.training.recipe_entries import Entry, entry_of
 
 _STEP = entry_of("optimize.candidates.steps:STEPS")
@@ -57,7 +56,7 @@ class CandidateEntry(Choice):
     steps: Annotated[tuple[Annotated[Entry[Any], *_STEP], ...], Field(strict=False, min_length=1, max_length=16)]
 
 
-class OptimizeRecipe(Choice):
+class OptimizeRecipe(WholeRecipe):
     """See the module.
 
     Attributes:
@@ -87,20 +86,7 @@ class OptimizeRecipe(Choice):
             raise ValueError(f"candidates need names of their own, and not {PARENT!r}: {', '.join(doubled)}")
         return self
 
-    def to_content(self) -> dict[str, Any]:
-        """What the complete TOML file says; ``parse_optimize_recipe`` of it gives an equal recipe."""
-        from optimize.training.recipe import without_none
-
-        return {key: without_none(one) for key, one in self.model_dump(mode="json").items() if one is not None}
-
 
 def parse_optimize_recipe(content: dict[str, Any], *, origin: str = "the recipe") -> OptimizeRecipe:
-    """Validate a recipe's tables.
-
-    Raises:
-        RecipeError: every fault in one line, each with its place and, where a name is unknown, the nearest.
-    """
-    try:
-        return OptimizeRecipe.model_validate(content)
-    except ValidationError as error:
-        raise RecipeError(f"{origin}: {faults(error, OptimizeRecipe)}") from error
+    """A recipe of ``quickeye optimize``; see ``WholeRecipe.parse``."""
+    return OptimizeRecipe.parse(content, origin)

@@ -11,9 +11,10 @@ from typing import cast
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from model_zoo.onnx_safety import nodes
+from optimize.passes.plain_form import attributes_of
 
 Matrix = NDArray[np.float64]
 
@@ -69,7 +70,7 @@ class DenseLayer:
         """A matrix in the form of the layer's own weights."""
         if self.node.op_type == "Conv":
             return matrix.astype(np.float32)[:, :, None, None]
-        turned = self.node.op_type == "MatMul" or not _given(self.node).get("transB", 0)
+        turned = self.node.op_type == "MatMul" or not attributes_of(self.node).get("transB", 0)
         return np.ascontiguousarray((matrix.T if turned else matrix).astype(np.float32))
 
 
@@ -91,7 +92,7 @@ def dense_layers(model: onnx.ModelProto) -> list[DenseLayer]:
 
 
 def _matrix(node: onnx.NodeProto, weights: Matrix) -> Matrix | None:
-    given = _given(node)
+    given = attributes_of(node)
     if node.op_type == "Conv":
         plain = weights.ndim == 4 and weights.shape[2:] == (1, 1) and given.get("group", 1) == 1
         return weights[:, :, 0, 0] if plain and set(cast("list[int]", given.get("pads", []))) <= {0} else None
@@ -100,7 +101,3 @@ def _matrix(node: onnx.NodeProto, weights: Matrix) -> Matrix | None:
     if node.op_type != "Gemm" or given.get("transA", 0) or {given.get("alpha", 1.0), given.get("beta", 1.0)} != {1.0}:
         return None
     return weights if given.get("transB", 0) else weights.T
-
-
-def _given(node: onnx.NodeProto) -> dict[str, object]:
-    return {one.name: helper.get_attribute_value(one) for one in node.attribute}

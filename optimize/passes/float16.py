@@ -2,7 +2,7 @@
 
 ``storage`` halves the file and changes nothing else: a weight is kept as float16, and a
 Cast in the graph makes it float32 again, which an engine does once, when it loads. What
-changes is the rounding of the weights, to eleven significant bits; below 6e-8 they become 0.
+changes is the rounding of the weights, to eleven significant bits, to fewer below 6e-5, and to 0 below 3e-8.
 
 ``compute`` asks for float16 from the first layer to the last, for GPUs: pixels stay
 uint8 and the outputs float32. It is ``onnxruntime.transformers.float16``, which knows the

@@ -7,9 +7,8 @@ computed from, so weights stored in bytes or in half precision stay so; the code
 quantised weights are left alone too.
 
 What this project exports is folded already: the pass is for strangers' graphs. Engines do
-most of it when they load, but other passes do not see what they do, and ``quantize_int8``
-needs batch norms folded. A batch norm that does not follow a convolution or a linear
-layer stays, and so does one whose layer is used elsewhere too.
+most of it when they load, but other passes do not see what they do. A batch norm that
+does not follow a convolution or a linear layer stays, and so does one whose layer is used elsewhere too.
 """
 
 import math

@@ -8,13 +8,12 @@ files; ``docs/training.md`` explains each table.
 
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from model_zoo.manifest import NAME_PATTERN
-from optimize.choice import Choice, faults
+from optimize.choice import WholeRecipe
 from optimize.data.options import DataOptions
 from optimize.ensembles.options import EnsembleOptions
-from optimize.errors import RecipeError
 from optimize.search.options import SearchOptions
 from optimize.training.cross_validation import CrossValidationOptions
 from optimize.training.network.options import ModelOptions
@@ -41,7 +40,7 @@ _SCHEDULE = entry_of("optimize.training.schedules:SCHEDULES")
 _TRANSFER = entry_of("optimize.training.transfer:PLANS")
 
 
-class Recipe(Choice):
+class Recipe(WholeRecipe):
     """See the module.
 
     Attributes:
@@ -88,28 +87,7 @@ class Recipe(Choice):
             raise ValueError("there is neither a loss nor a term, so nothing can be learnt")
         return self
 
-    def to_content(self) -> dict[str, Any]:
-        """What the complete TOML file says; ``parse_recipe`` of it gives an equal recipe."""
-        return {key: without_none(one) for key, one in self.model_dump(mode="json").items() if one is not None}
-
 
 def parse_recipe(content: dict[str, Any], *, origin: str = "the recipe") -> Recipe:
-    """Validate a recipe's tables.
-
-    Args:
-        content: as ``tomllib`` reads them; changed in nothing.
-        origin: what an error calls it, such as the file's name.
-    Raises:
-        RecipeError: every fault in one line, each with its place and, where a name is unknown, the nearest.
-    """
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        raise RecipeError(f"{origin}: {faults(error, Recipe)}") from error
-
-
-def without_none(value: object) -> object:
-    """Tables without what is None: TOML has no null."""
-    if isinstance(value, dict):
-        return {key: without_none(one) for key, one in value.items() if one is not None}
-    return [without_none(one) for one in value] if isinstance(value, list) else value
+    """A training recipe; see ``WholeRecipe.parse``."""
+    return Recipe.parse(content, origin)
