@@ -19,6 +19,8 @@ import onnx
 
 from model_zoo.graph_class_activation import remove_class_activation
 from optimize.errors import PassError
+from optimize.judging.arithmetic import runtime_faults
+from optimize.passes.layer_weights import drop_listed_constants, read_model
 
 # A layer in a graph: in ONNX's own operators, and in those for integers.
 _IN_INTEGERS = {"ConvInteger", "QLinearConv", "MatMulInteger", "QLinearMatMul", "QGemm", "MatMulIntegerToFloat"}
@@ -48,12 +50,12 @@ def fused_share(model: bytes, backend: str = "onnxruntime") -> Fused:
         model: ONNX, one input whose first dimension is the batch.
         backend: the engine to ask; "onnxruntime" on CPUs.
     Raises:
-        PassError: another backend, or a model without layers, or of shapes that can't be inferred.
+        PassError: no ONNX model, another backend, or a model without layers, of shapes that can't be inferred, or
+            that the runtime does not open.
     """
     if backend != "onnxruntime":
         raise PassError(f"what {backend!r} runs can't be looked at; ask 'onnxruntime'")
-    parsed = onnx.load_from_string(model)
-    remove_class_activation(parsed)
+    parsed = _parsed(model)
     work = _named_layers(parsed)
     if not work:
         raise PassError("the model has no Conv, Gemm or MatMul: there is nothing to look at")
@@ -67,13 +69,24 @@ def work_of(model: bytes) -> dict[str, int]:
 
     Args:
         model: as for ``fused_share``.
+    Raises:
+        PassError: no ONNX model.
     """
-    parsed = onnx.load_from_string(model)
-    remove_class_activation(parsed)
+    parsed = _parsed(model)
     try:
         return dict(_named_layers(parsed))
     except PassError:
         return {}
+
+
+def _parsed(model: bytes) -> onnx.ModelProto:
+    """With the inputs that a caller gives alone, and without a map."""
+    parsed = read_model(model)
+    drop_listed_constants(parsed)
+    if not parsed.graph.input:
+        raise PassError("the model has no input: there are no multiply-adds for one picture")
+    remove_class_activation(parsed)
+    return parsed
 
 
 def _named_layers(model: onnx.ModelProto) -> Mapping[str, int]:
@@ -113,5 +126,8 @@ def _optimised(model: onnx.ModelProto) -> Mapping[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimised.onnx"
         options.optimized_model_filepath = str(path)
-        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        try:
+            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except runtime_faults() as error:
+            raise PassError(f"ONNX Runtime does not open the model, so what it runs can't be seen: {error}") from error
         return {str(node.name): str(node.op_type) for node in onnx.load(path).graph.node}

@@ -26,7 +26,7 @@ from optimize.errors import PassError
 from optimize.passes import Pass, PassConfig
 from optimize.passes.layer_weights import (
     StoredForm,
-    is_depthwise,
+    depthwise_weights,
     layer_weights,
     read_model,
     replace_constants,
@@ -60,7 +60,8 @@ def cluster_weights(model: bytes, _: Pictures, config: ClusterWeights) -> bytes:
     """
     parent = read_model(model)
     large = layer_weights(parent, max(config.least_weights, 2 * config.entries))
-    replace_constants(parent, {one.name: _clustered(one, config.entries) for one in large if not is_depthwise(one)})
+    alone = depthwise_weights(parent)
+    replace_constants(parent, {one.name: _clustered(one, config.entries) for one in large if one.name not in alone})
     return write_model(parent)
 
 

@@ -17,6 +17,7 @@ from onnx import numpy_helper
 
 from optimize.errors import PassError
 from optimize.passes.float64_operators import SAME_CODES
+from optimize.passes.layer_weights import drop_listed_constants, read_model
 from optimize.passes.pixel_input import Constants, PixelInput, read_pixel_input
 from optimize.passes.plain_form import attributes_of, plain_form
 
@@ -74,9 +75,11 @@ def read_float_graph(data: bytes) -> FloatGraph:
     Args:
         data: ONNX; one uint8 NHWC input.
     Raises:
-        PassError: another input, or a normalisation that neither the pixels' codes nor the first layer can hold.
+        PassError: no ONNX model, another input, or a normalisation that neither the pixels' codes nor the first layer
+            can hold.
     """
-    model = onnx.load_from_string(data)
+    model = read_model(data)
+    drop_listed_constants(model)
     graph = model.graph
     if len(graph.input) != 1 or graph.input[0].type.tensor_type.elem_type != onnx.TensorProto.UINT8:
         raise PassError("the model must take one uint8 tensor of pixels; 'quickeye models import' wraps others so")

@@ -4,7 +4,8 @@ onnxscript's optimiser does the work, with those of its rules that change no ans
 float rounding and no operator into one that engines or later passes know less well (it
 would write Flatten as Reshape). What is computed beforehand is no larger than what it was
 computed from, so weights stored in bytes or in half precision stay so; the codes of
-quantised weights are left alone too.
+quantised weights are left alone too, each layer with its own: ONNX Runtime can't open a graph
+in which two layers take the same, when it is told to sum exactly.
 
 What this project exports is folded already: the pass is for strangers' graphs. Engines do
 most of it when they load, but other passes do not see what they do. A batch norm that
@@ -60,9 +61,10 @@ def fold(model: bytes, _: Pictures, config: Fold) -> bytes:
         folded = fold_constants_ir(inner, onnx_shape_inference=True, should_fold=_is_no_larger, output_size_limit=2**31)
         if not (PassManager((RewritePass(_RULES), common.RemoveUnusedNodesPass()))(inner).modified or folded.modified):
             break
+    quantised = any(node.op_type == "DequantizeLinear" for node in inner.graph)
     for last in (
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        common.DeduplicateInitializersPass(),
+        *(() if quantised else (common.DeduplicateInitializersPass(),)),
         common.RemoveUnusedOpsetsPass(),
         common.ClearMetadataAndDocStringPass(),
         common.NameFixPass(),

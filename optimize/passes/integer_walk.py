@@ -118,7 +118,7 @@ class IntegerWalk:
         self.scales[name] = scale
 
     def _plain(self, step: Step) -> Make:
-        if step.factor is None and len(step.sources) < len(step.inputs) and step.op in ("Add", "Mul"):
+        if step.factor is None and len(step.sources) < len(step.inputs) and step.op in ("Add", "Concat", "Mul"):
             raise PassError(f"node '{step.node.name}' ({step.op}) takes a constant where pictures belong")
         sources = [self._tensor(name) for name in step.sources]
         same = step.op in SAME_CODES or step.factor is not None

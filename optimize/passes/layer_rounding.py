@@ -18,7 +18,7 @@ from torch import Tensor
 from optimize.passes.coded import Coded
 from optimize.passes.float64_operators import WEIGHTED, taps
 from optimize.passes.float_graph import Step
-from optimize.passes.weight_rounding import Pairs, round_weights
+from optimize.passes.weight_rounding import pairs_of, round_weights
 
 STATISTICS_SIDE = 8
 _BIAS_LIMIT = 2**30
@@ -80,7 +80,7 @@ def round_layer(uses: Sequence[Use], weights: Tensor, *, pair_safe: bool) -> lis
     grouped = weights.reshape(groups, len(weights) // groups, -1)
     sizes = [use.source.scale.size for use in uses]
     floors = [(use.bias.abs() / (_BIAS_LIMIT * size)).clamp(min=1e-12) for use, size in zip(uses, sizes, strict=True)]
-    pairs = _pairs(weights, groups) if pair_safe else "free"
+    pairs = pairs_of(weights, groups) if pair_safe else "free"
     codes, scales = round_weights(grouped, covariance, torch.stack(floors).amax(0).view(groups, -1), pairs)
     rounded = []
     for use, size, (mean, _) in zip(uses, sizes, moments, strict=True):
@@ -112,13 +112,6 @@ def as_layer(name: str, whole: Whole) -> Layer:
         whole.scales.float().numpy(),
         whole.bias.to(torch.int32).numpy(),
     )
-
-
-def _pairs(weights: Tensor, groups: int) -> Pairs:
-    """Which weights meet in 16 bits: neighbours in a 1×1 layer, any in a larger kernel, none in a depthwise one."""
-    if weights.shape[1] == 1 and groups > 1:
-        return "free"
-    return "adjacent" if weights[0, 0].numel() == 1 else "any"
 
 
 def _moments(step: Step, source: Coded, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from model_zoo.errors import BundleError
 from model_zoo.onnx_safety import nodes, parse_model
 from optimize.errors import PassError
 
+_UNLISTED = 4
 LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
@@ -66,6 +67,19 @@ def read_model(data: bytes) -> onnx.ModelProto:
     return model
 
 
+def drop_listed_constants(model: onnx.ModelProto) -> None:
+    """Take the initialisers out of the inputs, where old files list them, in place; what is left is given by a caller.
+
+    From IR version 4 on they need not be listed.
+    """
+    constants = {one.name for one in model.graph.initializer}
+    given = [one for one in model.graph.input if one.name not in constants]
+    if len(given) < len(model.graph.input):
+        del model.graph.input[:]
+        model.graph.input.extend(given)
+        model.ir_version = max(model.ir_version, _UNLISTED)
+
+
 def write_model(model: onnx.ModelProto) -> bytes:
     """Check and write; the same bytes for the same model."""
     onnx.checker.check_model(model, full_check=True)
@@ -87,9 +101,16 @@ def layer_weights(model: onnx.ModelProto, least: int) -> list[onnx.TensorProto]:
     ]
 
 
-def is_depthwise(tensor: onnx.TensorProto) -> bool:
-    """Whether these are weights of a convolution that sees one channel at a time."""
-    return len(tensor.dims) > 2 and tensor.dims[1] == 1
+def depthwise_weights(model: onnx.ModelProto) -> set[str]:
+    """Names of the weights of convolutions that see one channel of several at a time."""
+    shapes = {one.name: tuple(one.dims) for one in model.graph.initializer}
+    return {
+        node.input[1]
+        for node in nodes(model)
+        if node.op_type in LAYERS
+        and any(one.name == "group" and one.i > 1 for one in node.attribute)
+        and shapes.get(node.input[1], ())[1:2] == (1,)
+    }
 
 
 def replace_constants(model: onnx.ModelProto, forms: dict[str, StoredForm]) -> None:

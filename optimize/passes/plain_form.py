@@ -2,7 +2,7 @@
 
 - A batch norm after a layer that nothing else uses joins it. Exporters do that themselves, but not
   where one convolution serves twice; nor can they for a norm that stands alone (DenseNet's): that one
-  is a 1×1 depthwise convolution, for which there is an integer kernel.
+  is a 1×1 depthwise convolution, for which there is an integer kernel; of rows (N, C), one of pictures of one pixel.
 - A mean over all places (``ReduceMean``) is a ``GlobalAveragePool``, which has an integer kernel too.
 - A ``Split`` is a ``Slice`` for each part, so that every operator has one output.
 - A ``Constant`` is an initialiser; ``Identity`` and ``Dropout`` are nothing.
@@ -21,13 +21,16 @@ from model_zoo.graph_tidy import drop_dead_ends
 from optimize.errors import PassError
 
 Nodes = Iterator[onnx.NodeProto]
+Numbers = NDArray[np.float64]
+_ROWS, _PICTURES = 2, 4
 
 
 def plain_form(model: onnx.ModelProto) -> None:
     """Rewrite in place; a graph that is plain already stays as it is.
 
     Raises:
-        PassError: a batch norm of variable parameters, or a Split whose parts can't be told.
+        PassError: a batch norm of variable parameters, or of other than rows and pictures, or a Split whose parts
+            can't be told.
     """
     form = _Form(model)
     nodes = [plain for node in model.graph.node for plain in form.plain(node)]
@@ -46,6 +49,7 @@ class _Form:
         self._makers: dict[str, onnx.NodeProto] = {}
         self._constants = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
         self._same: dict[str, str] = {}
+        self._shapes: dict[str, tuple[int, ...]] | None = None
         self._rewrites: dict[str, Callable[[onnx.NodeProto], Nodes | None]] = {
             "BatchNormalization": self._batch_norm,
             "Constant": self._constant_node,
@@ -101,11 +105,7 @@ class _Form:
         factor = gain / np.sqrt(variance + float(attributes_of(node).get("epsilon", 1e-5)))
         before = self._makers.get(node.input[0])
         if before is None or not self._joins(before):
-            name = str(node.input[1])
-            weights = self._constant(f"{name}/factor", factor.astype(np.float32).reshape(-1, 1, 1, 1))
-            bias = self._constant(f"{name}/shift", (shift - mean * factor).astype(np.float32))
-            made = helper.make_node("Conv", [node.input[0], weights, bias], [node.output[0]], node.name)
-            made.attribute.extend([helper.make_attribute("group", len(factor))])
+            yield from self._norm_alone(node, factor, shift - mean * factor)
         else:
             values = self._constants[before.input[1]].astype(np.float64)
             offset = self._constants[before.input[2]].astype(np.float64) if len(before.input) > 2 else 0.0
@@ -118,7 +118,25 @@ class _Form:
             del made.input[1:], made.output[:]
             made.input.extend([weights, bias])
             made.output.append(node.output[0])
-        return iter([made])
+            yield made
+
+    def _norm_alone(self, node: onnx.NodeProto, factor: Numbers, shift: Numbers) -> Nodes:
+        """A 1×1 depthwise convolution; of rows (N, C) one of pictures of one pixel."""
+        name, source, target = str(node.input[1]), str(node.input[0]), str(node.output[0])
+        weights = self._constant(f"{name}/factor", factor.astype(np.float32).reshape(-1, 1, 1, 1))
+        bias = self._constant(f"{name}/shift", shift.astype(np.float32))
+        rank = len(self._sizes(source) or (0,) * _PICTURES)
+        if rank not in (_ROWS, _PICTURES):
+            raise PassError(f"node '{node.name}': this pass takes a batch norm of (N, C) or (N, C, height, width) only")
+        if rank == _ROWS:
+            shape = self._constant(f"{target}/as_pixel", np.array([0, -1, 1, 1], np.int64))
+            yield helper.make_node("Reshape", [source, shape], [f"{target}/pixel"], f"{node.name}/pixel")
+            source, target = f"{target}/pixel", f"{target}/normed"
+        made = helper.make_node("Conv", [source, weights, bias], [target], node.name)
+        made.attribute.extend([helper.make_attribute("group", len(factor))])
+        yield made
+        if rank == _ROWS:
+            yield helper.make_node("Flatten", [target], [node.output[0]], f"{node.name}/flatten", axis=1)
 
     def _joins(self, before: onnx.NodeProto) -> bool:
         """Whether this is a layer with an output for each channel of the norm after it, and for nobody else."""
@@ -129,13 +147,14 @@ class _Form:
         return layer and plain and known and self._uses[name] == 1 and name not in self._outputs
 
     def _split(self, node: onnx.NodeProto) -> Nodes:
+        name = node.name or node.output[0]
         axis = int(attributes_of(node).get("axis", 0))
         ends = np.cumsum(self._parts(node, axis)).tolist()
-        axes = self._constant(f"{node.name}/axes", np.array([axis], np.int64))
+        axes = self._constant(f"{name}/axes", np.array([axis], np.int64))
         for place, (start, end, part) in enumerate(zip([0, *ends], ends, node.output, strict=False)):
-            first = self._constant(f"{node.name}/start_{place}", np.array([start], np.int64))
-            last = self._constant(f"{node.name}/end_{place}", np.array([end], np.int64))
-            yield helper.make_node("Slice", [node.input[0], first, last, axes], [part], f"{node.name}/{place}")
+            first = self._constant(f"{name}/start_{place}", np.array([start], np.int64))
+            last = self._constant(f"{name}/end_{place}", np.array([end], np.int64))
+            yield helper.make_node("Slice", [node.input[0], first, last, axes], [part], f"{name}/{place}")
 
     def _parts(self, node: onnx.NodeProto, axis: int) -> list[int]:
         given = attributes_of(node).get("split")
@@ -143,13 +162,22 @@ class _Form:
             return list(given)
         if len(node.input) > 1 and node.input[1] in self._constants:
             return list(self._constants[node.input[1]].tolist())
-        known = onnx.shape_inference.infer_shapes(self._model).graph.value_info
-        sizes = next((one.type.tensor_type.shape.dim for one in known if one.name == node.output[0]), ())
-        if not sizes or not sizes[axis].dim_value:
+        sizes = self._sizes(str(node.output[0]))
+        if not sizes or not sizes[axis]:
             raise PassError(
-                f"node '{node.name}': how large the parts of this Split are can't be told; name their sizes"
+                f"node '{node.name or node.output[0]}': how large the parts of this Split are can't be told; "
+                "name their sizes"
             )
-        return [int(sizes[axis].dim_value)] * len(node.output)
+        return [sizes[axis]] * len(node.output)
+
+    def _sizes(self, name: str) -> tuple[int, ...]:
+        """Of a tensor that the graph makes, 0 for one that is not known; empty if nothing is."""
+        if self._shapes is None:
+            known = onnx.shape_inference.infer_shapes(self._model).graph.value_info
+            self._shapes = {
+                one.name: tuple(int(size.dim_value) for size in one.type.tensor_type.shape.dim) for one in known
+            }
+        return self._shapes.get(name, ())
 
     def _constant(self, name: str, value: NDArray[np.generic]) -> str:
         """Keep it, under a name that it shares with its equals alone: what it is made of may serve others, too."""

@@ -37,6 +37,7 @@ from optimize.passes.activation_range import RangeMethod
 from optimize.passes.float64_operators import WEIGHTED
 from optimize.passes.float_graph import FloatGraph, Step, read_float_graph
 from optimize.passes.integer_walk import IntegerWalk
+from optimize.passes.layer_weights import read_model
 from optimize.passes.pictures import Pictures, require_pictures
 from optimize.passes.qdq import write_qdq
 
@@ -65,10 +66,11 @@ def quantize_int8(model: bytes, pictures: Pictures, config: QuantizeInt8) -> byt
     Returns:
         ONNX in QDQ form, with the input, outputs and metadata of ``model``.
     Raises:
-        PassError: no pictures, a graph that the pass does not understand, or a float layer that there is not.
+        PassError: no pictures, no ONNX model, a graph that the pass does not understand, or a float layer that there is
+            not.
     """
     require_pictures(pictures)
-    parent = onnx.load_from_string(model)
+    parent = read_model(model)
     explained = remove_class_activation(parent)
     graph = read_float_graph(parent.SerializeToString())
     walk = IntegerWalk(

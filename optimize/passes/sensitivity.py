@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 
 from optimize.errors import PassError
 from optimize.passes.float64_operators import WEIGHTED
+from optimize.passes.layer_weights import read_model
 from optimize.passes.pictures import Pictures
 
 _BATCH = 8
@@ -31,11 +32,11 @@ def sqnr(model_float: bytes, model_int8: bytes, pictures: Pictures) -> list[tupl
     Returns:
         (name of the layer's node, dB); infinite where nothing was lost.
     Raises:
-        PassError: no pictures, or models that have no layers in common.
+        PassError: no pictures, no ONNX models, or models that have no layers in common.
     """
     if not len(pictures):
         raise PassError("sqnr needs a picture or more to compare the two models on")
-    exact, rounded = onnx.load_from_string(model_float), onnx.load_from_string(model_int8)
+    exact, rounded = read_model(model_float), read_model(model_int8)
     layers = _layers(exact, rounded)
     if not layers:
         raise PassError("the two models have no layers in common; give a model and what quantize_int8 made of it")

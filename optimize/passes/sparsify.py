@@ -29,7 +29,7 @@ from pydantic import Field
 
 from model_zoo.onnx_safety import nodes
 from optimize.passes import Pass, PassConfig
-from optimize.passes.layer_weights import is_depthwise, layer_weights, read_model, write_model
+from optimize.passes.layer_weights import depthwise_weights, layer_weights, read_model, write_model
 from optimize.passes.pictures import Pictures
 
 Weights = NDArray[np.float32]
@@ -53,7 +53,8 @@ def sparsify(model: bytes, _: Pictures, config: Sparsify) -> bytes:
         PassError: not an ONNX model.
     """
     parent = read_model(model)
-    tensors = {one.name: one for one in layer_weights(parent, least=1) if not is_depthwise(one)}
+    alone = depthwise_weights(parent)
+    tensors = {one.name: one for one in layer_weights(parent, least=1) if one.name not in alone}
     weights = {name: numpy_helper.to_array(one) for name, one in tensors.items()}
     if config.pattern == "2:4":
         axes = _input_axes(parent)

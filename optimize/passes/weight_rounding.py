@@ -32,6 +32,13 @@ SHRINKS = (1.0, 0.97, 0.94, 0.91, 0.88)
 WIDENINGS = (1.2, 1.45, 1.75, 2.1)
 
 
+def pairs_of(weights: Tensor, groups: int) -> Pairs:
+    """Which weights (O, I, …) meet in 16 bits: neighbours in a 1×1 layer, any in a larger kernel, none if depthwise."""
+    if weights.shape[1] == 1 and groups > 1:
+        return "free"
+    return "adjacent" if weights[0, 0].numel() == 1 else "any"
+
+
 def round_weights(weights: Tensor, covariance: Tensor, floors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
     """Choose a scale for each output, then codes for its weights.
 

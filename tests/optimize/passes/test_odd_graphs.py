@@ -11,8 +11,10 @@ from onnx import helper, numpy_helper
 
 from optimize.errors import PassError
 from optimize.judging.arithmetic import open_model
+from optimize.judging.fused import fused_share
 from optimize.passes import load_pass
 from optimize.passes.activation_range import activation_range
+from optimize.passes.sensitivity import sqnr
 from tests.optimize.small_nets import make_model, pictures, residual_net
 
 PASS = load_pass("quantize_int8")
@@ -151,3 +153,49 @@ def test_entropy_of_values_far_from_zero_keeps_them() -> None:
     low, high = activation_range([torch.linspace(9, 10, 100)[None]], "entropy", 0.9)
     assert low == 0
     assert 9 <= high <= 10
+
+
+def test_a_norm_of_rows_is_quantised() -> None:
+    def normed(model: onnx.ModelProto) -> None:
+        values = {"gain": 1.5, "offset": 0.2, "middle": 0.1, "spread": 0.7}
+        for name, value in values.items():
+            model.graph.initializer.append(numpy_helper.from_array(np.full(8, value, np.float32), name))
+        head = next(node for node in model.graph.node if node.name == "head")
+        norm = helper.make_node("BatchNormalization", ["flat", *values], ["rows"], "norm")
+        model.graph.node.insert(list(model.graph.node).index(head), norm)
+        head.input[0] = "rows"
+
+    model = changed(residual_net(), normed)
+    smaller = quantised(model)
+    assert error(model, smaller) < 0.1
+    assert fused_share(smaller).share == 1
+
+
+def test_a_concat_with_a_constant_is_refused() -> None:
+    nodes = [
+        helper.make_node("Concat", ["c", "fixed"], ["wide"], "beside", axis=1),
+        helper.make_node("Conv", ["wide", "mixed"], ["f"], "mix", kernel_shape=[1, 1]),
+    ]
+    model = net(nodes, fixed=drawn(1, 2, 16, 16), mixed=drawn(8, 10, 1, 1))
+    with pytest.raises(PassError, match=r"'beside'.*takes a constant"):
+        quantised(model)
+
+
+def test_constants_listed_as_inputs_change_nothing() -> None:
+    def listed(model: onnx.ModelProto) -> None:
+        old = [helper.make_tensor_value_info(one.name, one.data_type, one.dims) for one in model.graph.initializer]
+        pixels = model.graph.input[0]
+        inputs = [*old, pixels]
+        del model.graph.input[:]
+        model.graph.input.extend(inputs)
+
+    smaller = quantised(changed(residual_net(), listed))
+    assert smaller == quantised(residual_net())
+    assert fused_share(changed(smaller, listed)) == fused_share(smaller)
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", residual_net()[:300]])
+def test_what_is_no_model_is_refused(data: bytes) -> None:
+    for take in (quantised, fused_share, lambda one: sqnr(one, one, pictures(1))):
+        with pytest.raises(PassError, match="not an ONNX model"):
+            take(data)

@@ -84,6 +84,32 @@ GRAPHS: dict[str, tuple[bytes, set[str]]] = {
         ),
         {"BatchNormalization"},
     ),
+    "norms of rows, after a pooling and after one another": (
+        _model(
+            [
+                helper.make_node("GlobalAveragePool", ["x"], ["pooled"]),
+                helper.make_node("Flatten", ["pooled"], ["rows"]),
+                _norm("rows", "n", "bn"),
+                _norm("n", "flat", "other"),
+            ],
+            {**_parameters("bn", 3), **_parameters("other", 3, seed=9)},
+            3,
+        ),
+        {"BatchNormalization"},
+    ),
+    "splits without names": (
+        _model(
+            [
+                helper.make_node("Split", ["x", "sizes"], ["p", "q"], axis=1),
+                helper.make_node("Split", ["x", "turned_sizes"], ["r", "s"], axis=1),
+                helper.make_node("Add", ["q", "r"], ["sum"]),
+                *_flat("sum"),
+            ],
+            {"sizes": np.array([1, 2], np.int64), "turned_sizes": np.array([2, 1], np.int64)},
+            2,
+        ),
+        {"Split"},
+    ),
     "a mean and nothing": (
         _model(
             [
@@ -155,3 +181,22 @@ def test_a_norm_whose_parameters_are_computed_is_refused() -> None:
     model.graph.input.append(helper.make_tensor_value_info("bn.mean", TensorProto.FLOAT, [4]))
     with pytest.raises(PassError, match="constant parameters"):
         plain_form(model)
+
+
+def test_a_norm_of_another_rank_is_refused() -> None:
+    nodes = [
+        helper.make_node("Reshape", ["x", "rows_of_rows"], ["lines"]),
+        _norm("lines", "n", "bn"),
+        helper.make_node("ReduceMean", ["n", "last"], ["flat"], keepdims=0),
+    ]
+    given: dict[str, NDArray[np.generic]] = {"rows_of_rows": np.array([0, 3, -1]), "last": np.array([2])}
+    model = onnx.load_from_string(_model(nodes, {**given, **_parameters("bn", 3)}, 3))
+    with pytest.raises(PassError, match="batch norm of"):
+        plain_form(model)
+
+
+def test_names_of_nodes_are_their_own() -> None:
+    model = onnx.load_from_string(GRAPHS["splits without names"][0])
+    plain_form(model)
+    slices = [node.name for node in model.graph.node if node.op_type == "Slice"]
+    assert len(set(slices)) == len(slices)

@@ -106,3 +106,12 @@ def test_weights_rounded_by_themselves_have_codes_of_their_own() -> None:
 def test_a_product_by_a_constant_costs_nothing() -> None:
     smaller = load_pass("quantize_int8").run(twice(), pictures(8), {})
     assert not {"Div", "Mul"} & {node.op_type for node in onnx.load_from_string(smaller).graph.node}
+
+
+def test_folding_keeps_each_uses_codes() -> None:
+    """ONNX Runtime opens no graph that shares them, when it is told to sum exactly."""
+    smaller = load_pass("quantize_int8").run(twice(), pictures(8), {})
+    folded = load_pass("fold").run(smaller, pictures(0), {})
+    unseen = pictures(16, seed=1)
+    for arithmetic in ("fast", "exact"):
+        np.testing.assert_array_equal(*(open_model(one, arithmetic)(unseen) for one in (smaller, folded)))

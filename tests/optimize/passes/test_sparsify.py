@@ -72,3 +72,22 @@ def test_the_file_keeps_its_size_and_a_share_out_of_bounds_is_refused() -> None:
     for share in (0.0, 1.0, -1.0):
         with pytest.raises(RecipeError, match="share"):
             load_pass("sparsify").configure({"share": share})
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("sparsify", {}), ("cluster_weights", {"entries": 4, "least_weights": 1})]
+)
+def test_the_first_layer_of_a_grey_net_is_no_depthwise_one(name: str, parameters: dict[str, object]) -> None:
+    """Both see one channel; a depthwise layer sees one of several at a time."""
+    model = onnx.load_from_string(redundant_net())
+    first = next(one for one in model.graph.initializer if one.name == "stem.weight")
+    first.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(first)[:, :1], "stem.weight"))
+    model.graph.input[0].type.tensor_type.shape.dim[3].dim_value = 1
+    for mean in (one for one in model.graph.initializer if one.name in ("mean", "inverse_std")):
+        mean.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(mean)[:, :1], mean.name))
+    before, after = (
+        constants(one)
+        for one in (model.SerializeToString(), load_pass(name).run(model.SerializeToString(), NONE, parameters))
+    )
+    assert not np.array_equal(after.get("stem.weight", 0), before["stem.weight"])
+    np.testing.assert_array_equal(after["deep.weight"], before["deep.weight"])
