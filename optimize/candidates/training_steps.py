@@ -6,7 +6,7 @@ report. Its recipe is the usual one of this kind of pictures, then the tables th
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -31,7 +31,19 @@ USUAL: Content = {
 }
 
 
-class Finetune(Choice):
+class _Training(Choice):
+    """A step that trains.
+
+    Attributes:
+        called: in messages.
+        forced: of ``[train]``, whatever the recipe says.
+    """
+
+    called: ClassVar[str]
+    forced: ClassVar[Content] = {}
+
+
+class Finetune(_Training):
     """Train what the steps before have made, on the training pictures.
 
     Attributes:
@@ -39,6 +51,8 @@ class Finetune(Choice):
         lr: learning rate; as ``[finetune]`` or the usual one says by default.
         taught: the parent teaches beside the labels; without, the labels alone do.
     """
+
+    called = "finetune"
 
     epochs: Epochs = 3
     lr: Annotated[float, Field(gt=0)] | None = None
@@ -48,7 +62,7 @@ class Finetune(Choice):
         """See ``StepChoice``."""
         from optimize.candidates.float_network import float_network
 
-        network = float_network(bundle, "finetune")
+        network = float_network(bundle, self.called)
         model = {
             "architecture": network.architecture.name,
             "arguments": {k: v for k, v in network.architecture.arguments.items() if k != "num_classes"},
@@ -57,7 +71,7 @@ class Finetune(Choice):
         return _trained(self, model, bench, folder)
 
 
-class Student(Choice):
+class Student(_Training):
     """Another, smaller network of the zoo learns what the parent says; the steps before it do not count.
 
     Attributes:
@@ -65,6 +79,8 @@ class Student(Choice):
         weights: "pretrained", or none.
         epochs, lr, taught: as of ``Finetune``.
     """
+
+    called = "student"
 
     architecture: str
     arguments: dict[str, int | float | str | bool] = Field(default={})
@@ -99,7 +115,7 @@ def training_content(step: Finetune | Student, model: Content, recipe: OptimizeR
     """
     said = recipe.finetune
     own = {**USUAL, **said}
-    own["train"] = {**USUAL["train"], **_table(said, "train"), "epochs": step.epochs}
+    own["train"] = {**USUAL["train"], **_table(said, "train"), **step.forced, "epochs": step.epochs}
     if step.lr is not None:
         optimiser = own["optimiser"]
         own["optimiser"] = {**(optimiser if isinstance(optimiser, dict) else {"name": optimiser}), "lr": step.lr}

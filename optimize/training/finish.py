@@ -200,6 +200,8 @@ def _judge(
         model = BundleModel(bundle)
     except BackendError as error:
         raise TrainingError(f"{bundle.folder}: no engine of this machine runs the bundle: {error}") from error
+    except ModelZooError as error:  # altered since it was written
+        raise TrainingError(f"the run's bundle can't be judged: {error}") from error
     try:
         judge_run(
             folder,

@@ -31,13 +31,19 @@ class Precision:
 
     Attributes:
         dtype: None for fp32.
+        rounds: fp32, rounded where INT8 kernels round.
     """
 
     device: torch.device
     dtype: torch.dtype | None
+    rounds: bool = False
 
     def context(self) -> AbstractContextManager[object]:
         """Inside, matrix products and convolutions run in ``dtype``."""
+        if self.rounds:
+            from optimize.training.int8.arithmetic import Int8Arithmetic
+
+            return Int8Arithmetic()
         if self.dtype is None:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
@@ -47,7 +53,7 @@ class Precision:
         return torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
 
 
-def choose_precision(said: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
+def choose_precision(said: Literal["auto", "fp32", "bf16", "fp16", "int8"], device: torch.device) -> Precision:
     """Resolve ``auto``.
 
     Raises:
@@ -55,6 +61,8 @@ def choose_precision(said: Literal["auto", "fp32", "bf16", "fp16"], device: torc
     """
     if said == "fp16" and device.type != "cuda":
         raise RecipeError('train.precision: fp16 needs a GPU; take "bf16", "fp32" or "auto"')
+    if said == "int8":
+        return Precision(device, None, rounds=True)
     dtypes = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
     if said == "auto":
         return Precision(device, torch.bfloat16 if multiplies_in_bf16(device) else None)

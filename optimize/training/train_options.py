@@ -26,7 +26,8 @@ class TrainOptions(Choice):
             and exported.
         sam: sharpness-aware minimisation's radius (Foret et al., 2021), two passes a step; 0 is off.
         precision: of the networks' forward and backward pass; weights, losses and terms stay in fp32.
-            ``auto``: bf16 where the machine multiplies in it, else fp32. ``fp16`` is for CUDA.
+            ``auto``: bf16 where the machine multiplies in it, else fp32. ``fp16`` is for CUDA. ``int8``: fp32, rounded
+            where INT8 kernels round, so that quantising afterwards costs less; what is exported is in float.
         channels_last: pictures and weights lie channel by channel (NHWC); most networks are faster so.
         compile: run the network through ``torch.compile``.
         reestimate_batch_norm: batches to compute the final statistics from, once training ends; 0 keeps the averages.
@@ -47,7 +48,7 @@ class TrainOptions(Choice):
     clip_norm: Annotated[float, Field(ge=0)] = 0.0
     ema: Share = 0.0
     sam: Annotated[float, Field(ge=0)] = 0.0
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
     channels_last: bool = True
     compile: bool = False
     reestimate_batch_norm: Annotated[int, Field(ge=0)] = 0
@@ -64,6 +65,15 @@ class TrainOptions(Choice):
         shares = [share for share, _ in self.sizes]
         if shares != sorted(set(shares)):
             raise ValueError("the shares of sizes must grow from one to the next")
+        return self
+
+    @model_validator(mode="after")
+    def _int8_as_it_is(self) -> Self:
+        if self.precision == "int8" and self.compile:
+            raise ValueError(
+                'precision = "int8" rounds what torch is called for, and a compiled network calls it no '
+                "more; set compile to false"
+            )
         return self
 
     def side_at(self, progress: float) -> int | None:

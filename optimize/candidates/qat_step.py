@@ -1,0 +1,16 @@
+"""Quantisation-aware training as a step: the network learns while its arithmetic is rounded as INT8 kernels round.
+
+What it makes is a float network like any other, whose weights lie where rounding does little harm; ``quantize_int8``,
+the next step, writes the INT8 graph. ``docs/qat.md`` tells it to users.
+"""
+
+from typing import Any, ClassVar
+
+from optimize.candidates.training_steps import Finetune
+
+
+class Qat(Finetune):
+    """Settings, those of ``Finetune``."""
+
+    called = "qat"
+    forced: ClassVar[dict[str, Any]] = {"precision": "int8"}
