@@ -10,7 +10,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("server.commands.config:main", "show every setting, its value and where it came from"),
     "predict": ("server.commands.predict:main", "classify files or a folder, no server"),
     "stream": ("server.commands.stream:main", "send a video file, folder or camera to a server, show results live"),
-    "models": ("server.commands.models:main", "list, show, verify, build, import, remove, diff"),
+    "models": ("server.commands.models:main", "list, show, verify, build, import, remove"),
+    "models diff": ("optimize.commands.models_diff:main", "what differs between two bundles, and whether they agree"),
     "train": ("optimize.commands.train:main", "train or fine-tune a model on your own pictures"),
     "optimize": ("optimize.commands.optimize:main", "make a model faster within an accuracy budget, with the evidence"),
     "evaluate": ("optimize.commands.evaluate:main", "how good a model is on labelled pictures, with a report"),
@@ -21,7 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def usage() -> str:
     """The text of ``quickeye --help``."""
-    lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
+    lines = [f"  {name:<11} {text}" for name, (_, text) in COMMANDS.items()]
     more = "quickeye COMMAND --help tells more; quickeye --version says which this is."
     return "\n".join(["usage: quickeye COMMAND [OPTIONS]", "", *lines, "", more])
 
@@ -34,12 +35,13 @@ def run(words: list[str]) -> int:
     if words[0] in ("-V", "--version"):
         print("quickeye", import_module("server.commands.version").installed_version())
         return 0
-    if words[0] not in COMMANDS:
+    name = next((name for name in (" ".join(words[:2]), words[0]) if name in COMMANDS), None)
+    if name is None:
         print(f"quickeye: no command '{words[0]}'\n\n{usage()}", file=sys.stderr)
         return 2
-    module_name, _, function_name = COMMANDS[words[0]][0].partition(":")
+    module_name, _, function_name = COMMANDS[name][0].partition(":")
     command: Callable[[list[str]], int] = getattr(import_module(module_name), function_name)
-    return command(words[1:])
+    return command(words[len(name.split()) :])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -36,6 +36,7 @@ from model_zoo.errors import BundleError
 from model_zoo.manifest import (
     MAX_BUNDLE_BYTES,
     MAX_MANIFEST_BYTES,
+    Abstain,
     Accuracy,
     FilePart,
     Latency,
@@ -122,6 +123,7 @@ class BundleDraft:
     lineage: Lineage = field(default_factory=Lineage)
     accuracy: tuple[Accuracy, ...] = ()
     latency: tuple[Latency, ...] = ()
+    abstain: Abstain | None = None
 
 
 def _entry(manifest: Manifest, name: str) -> FilePart | None:
@@ -251,7 +253,12 @@ def _publish(store: Path, temporary: Path, draft: BundleDraft, listing: list[Fil
     while True:
         version = draft.version or _next_version(store / draft.name)
         manifest = manifest_of(
-            _spec(draft, version), listing, lineage=draft.lineage, accuracy=draft.accuracy, latency=draft.latency
+            _spec(draft, version),
+            listing,
+            lineage=draft.lineage,
+            accuracy=draft.accuracy,
+            latency=draft.latency,
+            abstain=draft.abstain,
         )
         target = store / manifest.name / str(version)
         write_synced(temporary / "manifest.json", manifest.to_json())

@@ -2,8 +2,9 @@
 
 Every model here forbids unknown fields and wrong types: a manifest with a
 field that this version does not know is refused, not half understood. Adding
-a field is a new schema number. Sizes, counts and texts are bounded, so that
-no manifest can cost more than its one MiB.
+a field is a new schema number, and a manifest says the lowest that has all its
+fields: one without ``abstain`` is read by versions that know schema 1 alone.
+Sizes, counts and texts are bounded, so that no manifest can cost more than its one MiB.
 """
 
 import json
@@ -27,7 +28,7 @@ from model_zoo.spec import (
     Task,
 )
 
-SCHEMA: Literal[1] = 1
+SCHEMAS = (1, 2)
 MAX_MANIFEST_BYTES = 2**20
 MAX_BUNDLE_BYTES = 2 * 2**30
 MAX_SIDE_PX = 4096
@@ -47,6 +48,7 @@ Text = Annotated[str, Field(max_length=2000), AfterValidator(_printable)]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,63}$")]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
 Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
@@ -158,10 +160,29 @@ class Latency(_Part):
     images_per_s: float = Field(gt=0)
 
 
+class Abstain(_Part):
+    """Which pictures are answered ``unknown``: those whose best class scores below ``threshold``; schema 2.
+
+    ``promise`` says what it was chosen for, with ``confidence``, by ``n`` pictures like those of ``dataset``:
+    ``max_error``, that at most ``limit`` of the answers given are wrong, or ``max_unknown``, that at most ``limit``
+    of the pictures are unknown. ``answered`` and ``error`` (of the answers given; null without labels, or where none
+    is given) are what was counted on those pictures.
+    """
+
+    threshold: Fraction
+    promise: Literal["max_error", "max_unknown"]
+    limit: float = Field(gt=0, lt=1)
+    confidence: float = Field(gt=0, lt=1)
+    dataset: Text
+    n: int = Field(ge=1)
+    answered: Fraction
+    error: Fraction | None = None
+
+
 class Manifest(_Part):
     """The whole of ``manifest.json``."""
 
-    schema_number: Literal[1] = Field(default=SCHEMA, alias="schema")
+    schema_number: Literal[1, 2] = Field(default=1, alias="schema")
     name: str = Field(pattern=rf"^{NAME_PATTERN}$")
     version: int = Field(ge=1, le=999_999_999)
     task: Task
@@ -174,6 +195,7 @@ class Manifest(_Part):
     lineage: Lineage = Lineage()
     accuracy: tuple[Accuracy, ...] = Field(default=(), max_length=256)
     latency: tuple[Latency, ...] = Field(default=(), max_length=256)
+    abstain: Abstain | None = None
     licence: Text
     source: Text
 
@@ -189,11 +211,12 @@ class Manifest(_Part):
             raise ValueError(f"the output of kind {CLASS_ACTIVATION}, and no other, must be called so")
         if self.outputs[0].kind == CLASS_ACTIVATION:
             raise ValueError(f"{CLASS_ACTIVATION} can't be the first output")
+        _refuse_bad_abstain(self)
         return self
 
     def to_json(self) -> bytes:
         """The bytes of ``manifest.json``."""
-        content = self.model_dump(mode="json", by_alias=True)
+        content = self.model_dump(mode="json", by_alias=True, exclude={"abstain"} if self.abstain is None else None)
         return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -206,6 +229,16 @@ def refuse_bad_name(name: str) -> None:
     if not re.fullmatch(NAME_PATTERN, name):
         shown = name if len(name) <= 40 else f"{name[:40]}…"
         raise BundleError(f"{shown!r} can't be a model's name: a name is {NAME_IN_WORDS}")
+
+
+def _refuse_bad_abstain(manifest: Manifest) -> None:
+    """A threshold goes with scores of 0 to 1, and with a schema that has it."""
+    if (manifest.schema_number == 2) != (manifest.abstain is not None):
+        raise ValueError("schema 2 has abstain, and schema 1 has not")
+    if manifest.abstain is None:
+        return
+    if manifest.task != "classification" or manifest.outputs[0].activation == "none":
+        raise ValueError("abstain needs a classifier whose first output has the activation softmax or sigmoid")
 
 
 def _distinct(field: str, names: Iterable[str]) -> None:
@@ -232,8 +265,9 @@ def parse_manifest(data: bytes) -> Manifest:
     except (ValueError, RecursionError) as error:
         raise BundleError(f"manifest.json is not valid JSON: {error}") from error
     schema = content.get("schema") if isinstance(content, dict) else None
-    if type(schema) is not int or schema != SCHEMA:
-        raise BundleError(f"manifest.json has schema {str(schema)[:40]!r}; this version of quickeye reads {SCHEMA}")
+    if type(schema) is not int or schema not in SCHEMAS:
+        known = " and ".join(map(str, SCHEMAS))
+        raise BundleError(f"manifest.json has schema {str(schema)[:40]!r}; this version of quickeye reads {known}")
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from model_zoo.errors import BundleError
 from model_zoo.manifest import (
+    Abstain,
     Accuracy,
     ArchitecturePart,
     BatchPart,
@@ -61,6 +62,7 @@ def manifest_of(
     lineage: Lineage | None = None,
     accuracy: Iterable[Accuracy] = (),
     latency: Iterable[Latency] = (),
+    abstain: Abstain | None = None,
 ) -> Manifest:
     """The manifest of a spec; ``spec.parent`` wins over an absent ``lineage.parent``.
 
@@ -72,6 +74,7 @@ def manifest_of(
         raise BundleError(f"the spec names the parent {spec.parent}, the lineage {lineage.parent}")
     try:
         return Manifest(
+            schema=1 if abstain is None else 2,
             name=spec.name,
             version=spec.version,
             task=spec.task,
@@ -84,6 +87,7 @@ def manifest_of(
             lineage=Lineage(**{**lineage.model_dump(), "parent": lineage.parent or spec.parent}),
             accuracy=tuple(accuracy),
             latency=tuple(latency),
+            abstain=abstain,
             licence=spec.licence,
             source=spec.source,
         )

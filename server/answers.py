@@ -24,6 +24,8 @@ class Answers:
         self._specs = bundle.spec.outputs
         self._map = next((row for row, spec in enumerate(self._specs) if spec.kind == CLASS_ACTIVATION), None)
         self.explains = self._map is not None
+        abstain = bundle.manifest.abstain
+        self._known_from = -math.inf if abstain is None else abstain.threshold
 
     def scores(self, outputs: Outputs, rows: int) -> NDArray[np.float32]:
         """What each of ``rows`` pictures scored: (rows, classes), after the activation.
@@ -60,7 +62,9 @@ class Answers:
         width, height = (self._input.width, self._input.height) if job.header is None else job.header.upright_size
         least = options.threshold
         wanted = ranked if least == -math.inf else [one for one in ranked if one.score >= least]
-        return Answer(wanted, ranked[0], width, height, job.times, batch_size, reused, shown)
+        best = ranked[0]
+        unknown = best.score < self._known_from
+        return Answer(wanted, best, width, height, job.times, batch_size, reused, shown, unknown)
 
 
 def counted(outputs: Outputs, specs: Sequence[OutputSpec], rows: int) -> None:

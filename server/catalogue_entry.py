@@ -4,7 +4,7 @@ import asyncio
 
 from pydantic import BaseModel, Field
 
-from model_zoo.manifest import Accuracy, InputPart, Latency, Lineage, OutputPart
+from model_zoo.manifest import Abstain, Accuracy, InputPart, Latency, Lineage, OutputPart
 from model_zoo.store import Store
 from server.served_model import ServedModel
 
@@ -53,6 +53,7 @@ class ModelEntry(BaseModel):
     lineage: Lineage
     accuracy: list[Accuracy]
     latency: list[Latency]
+    abstain: Abstain | None = Field(description="below which score a picture is answered unknown, and what that keeps")
     licence: str
     source: str
     fingerprint: str = Field(description="sha256 of the bundle's manifest")
@@ -80,6 +81,7 @@ async def entry_of(model: ServedModel, store: Store) -> ModelEntry:
         lineage=manifest.lineage,
         accuracy=list(manifest.accuracy),
         latency=list(manifest.latency),
+        abstain=manifest.abstain,
         licence=manifest.licence,
         source=manifest.source,
         fingerprint=bundle.fingerprint,

@@ -49,7 +49,8 @@ class Answer:
     are the picture's as shown (EXIF applied). ``reused``: nothing was run for this
     frame, its scores and ``batch_size`` are those of the last one of its stream that
     was. ``class_activation``, (h, w), ≥ 0: where the picture speaks for the best
-    class; None when it was not asked for or the model has none.
+    class; None when it was not asked for or the model has none. ``unknown``: the best
+    class scores below the bundle's threshold.
     """
 
     predictions: list[Prediction]
@@ -60,6 +61,7 @@ class Answer:
     batch_size: int
     reused: bool = False
     class_activation: NDArray[np.float32] | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)

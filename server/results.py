@@ -56,6 +56,8 @@ def answered_result(answer: Answer, timing_ms: StagesMs, spec: InputSpec, *, as_
     }
     if answer.class_activation is not None:
         result["class_activation"] = told(answer, spec, as_text=as_text)
+    if answer.unknown:
+        result["unknown"] = True
     return result
 
 

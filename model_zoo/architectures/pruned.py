@@ -4,7 +4,8 @@ The argument ``layers`` says how wide each convolution, linear layer and batch n
 order of registration: ``28-48`` has 28 channels in and 48 out, ``48`` as many in as out. The
 last convolution or linear layer gives the logits: only its inputs are said, its outputs are
 the classes. No layer may be wider than NAME's own, so that a stranger's text asks for no more
-memory than the name alone does, and the widths must fit together.
+memory than the name alone does, and the widths must fit together. A grouped convolution
+is as wide as NAME's.
 """
 
 import re
@@ -108,9 +109,12 @@ def narrow(layer: Layer, inputs: Tensor, outputs: Tensor) -> None:
     """Keep some channels, in place.
 
     Args:
+        layer: no grouped convolution, unless it is depthwise.
         inputs: int64, which ones; not looked at where a batch norm's or a depthwise convolution's ``outputs`` say it.
         outputs: likewise.
     """
+    device = next((one.device for one in (*layer.parameters(), *layer.buffers())), None)
+    inputs, outputs = inputs.to(device), outputs.to(device)
     if isinstance(layer, BatchNorm):
         _narrow_norm(layer, outputs)
         return
@@ -160,8 +164,7 @@ def _apply(module: nn.Module, said: str) -> None:
     for token, (name, layer) in zip(tokens, layers.items(), strict=True):
         inputs, outputs = _read(token, name, layer, is_last=name == last)
         if (inputs, outputs) != widths(layer):
-            device = layer.weight.device if layer.weight is not None else None
-            narrow(layer, torch.arange(inputs, device=device), torch.arange(outputs, device=device))
+            narrow(layer, torch.arange(inputs), torch.arange(outputs))
 
 
 def _read(token: str, name: str, layer: Layer, *, is_last: bool) -> tuple[int, int]:
@@ -179,8 +182,8 @@ def _read(token: str, name: str, layer: Layer, *, is_last: bool) -> tuple[int, i
     one_width = isinstance(layer, BatchNorm) or is_depthwise(layer)
     if one_width and inputs != outputs:
         raise UnknownArchitectureError(f"{shown}; as many channels come in as go out")
-    if isinstance(layer, nn.Conv2d) and not one_width and (inputs % layer.groups or outputs % layer.groups):
-        raise UnknownArchitectureError(f"{shown}; both must be multiples of its {layer.groups} groups")
+    if isinstance(layer, nn.Conv2d) and layer.groups > 1 and not one_width and (inputs, outputs) != (most_in, most_out):
+        raise UnknownArchitectureError(f"{shown}; it is a grouped convolution and stays {most_in}-{most_out}")
     return inputs, outputs
 
 

@@ -1,17 +1,19 @@
 """The front, drawn: points that tell what they are when pointed at, and lead to their line when clicked.
 
-Plain SVG in the page's colours; no script. The parent is the hollow point.
+Plain SVG in the page's colours, which a browser without scripts draws and follows too; ``front.js`` tells the figures
+below it and moves by arrow keys. The parent is the hollow point.
 """
 
 from collections.abc import Callable, Sequence
 from html import escape
 from math import floor, log10
 
+from optimize.candidates.judged import drop_words
 from optimize.candidates.recipe import PARENT
 from optimize.candidates.result import Candidate
 
 WIDTH, HEIGHT = 560, 330
-LEFT, RIGHT, TOP, BOTTOM = 58, 20, 16, 44
+LEFT, RIGHT, TOP, BOTTOM = 70, 22, 18, 56
 
 Figure = Callable[[Candidate], float]
 
@@ -27,8 +29,8 @@ def front_svg(name: str, made: Sequence[Candidate], figure: Figure, words: str, 
     xs, ys = [figure(one) for one in made], [100 * one.right for one in made]
     across = _Scale.over([*xs, 0.0], LEFT, WIDTH - RIGHT)
     up = _Scale.over([*ys, 100 * budget_share], HEIGHT - BOTTOM, TOP)
-    parts = [f'<svg class="plot front" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">']
-    parts += [_tick(x, across.at(x), HEIGHT - BOTTOM + 16, "middle") for x in across.ticks()]
+    parts = [f'<svg class="plot front" viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="{escape(name)}">']
+    parts += [_tick(x, across.at(x), HEIGHT - BOTTOM + 20, "middle") for x in across.ticks()]
     parts += [
         f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up.at(y):.1f}" y2="{up.at(y):.1f}"/>'
         + _tick(y, LEFT - 8, up.at(y) + 4, "end")
@@ -47,11 +49,18 @@ def front_svg(name: str, made: Sequence[Candidate], figure: Figure, words: str, 
 def _point(one: Candidate, x: float, y: float) -> str:
     kind = "parent" if one.name == PARENT else "kept" if one.is_on_front else "beaten"
     said = f"{one.name}: {one.faster:.2f} times as fast, {one.bytes / 1e6:.2f} MB, {100 * one.right:.2f} % right"
+    if one.val is not None and kind != "parent":
+        said += f", {drop_words(one.val.drop)} ({one.val.ci95[0]:.2f} to {one.val.ci95[1]:.2f})"
+    if one.verdict is not None:
+        said += f"; {'within' if one.verdict.passes else 'not within'} the budget on the guard's pictures"
     side, anchor = (-8, "end") if x > 0.8 * WIDTH else (8, "start")
-    name = f'<text x="{x + side:.1f}" y="{y - 7:.1f}" text-anchor="{anchor}">{escape(one.name)}</text>'
+    below = 20 if kind == "parent" else -7  # what is as fast and as accurate as the parent has room above it
+    name = f'<text x="{x + side:.1f}" y="{y + below:.1f}" text-anchor="{anchor}">{escape(one.name)}</text>'
     label = "" if kind == "beaten" else name
     return (
-        f'<a href="#candidate-{escape(one.name)}"><title>{escape(said)}</title>'
+        f'<a href="#candidate-{escape(one.name)}" data-name="{escape(one.name)}" data-x="{x:.1f}" '
+        f'data-says="{escape(said)}" aria-label="{escape(said)}"><title>{escape(said)}</title>'
+        f'<circle class="near" cx="{x:.1f}" cy="{y:.1f}" r="15"/>'
         f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="5.5"/>{label}</a>'
     )
 

@@ -19,7 +19,15 @@ from optimize.training.compound_run import PARENT_STORE, Train, noted, open_fold
 # What may be said otherwise when a run is continued: no figure depends on it.
 _OTHER_CLASSES = "classes that are not among"
 KIND = "optimization"
-FREE = ("budget.max_drop", "budget.strict", "budget.minutes")
+FREE = (
+    "budget.max_drop",
+    "budget.strict",
+    "budget.minutes",
+    "abstain",
+    "abstain.max_error",
+    "abstain.max_unknown",
+    "search.candidates",
+)
 
 
 def open_bench(recipe: OptimizeRecipe, folder: Path, parent: Bundle, train: Train, say: Callable[[str], None]) -> Bench:

@@ -1,12 +1,20 @@
 """What is tried where no recipe says: a plan for this parent, the cheap and the likely first."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from model_zoo.bundle import Bundle
 from optimize.errors import RecipeError
+from optimize.search.options import Span
+
+if TYPE_CHECKING:
+    from optimize.candidates.recipe import CandidateEntry
 
 Content = dict[str, Any]
 
+# Of a recovery, and candidates of a search that only time ends, where nobody says.
+EPOCHS = 3
+MANY = 100
 SHARES = (0.75, 0.5, 0.35)
 # Of the parent's input side.
 SIDES = (6 / 7, 5 / 7)
@@ -45,8 +53,35 @@ def plan(parent: Bundle, epochs: int) -> list[Content]:
         steps = [{"name": "prune", "macs": share}, recover]
         found += _with_int8(f"macs{round(100 * share)}", steps)
     for side in _sides(parent):
-        found += _with_int8(f"px{side}", [{"name": "resize", "height": side, "width": side}, recover])
+        found += _with_int8(f"px{side}", [{"name": "resize", "height": side}, recover])
     return found
+
+
+def search_space(parent: Bundle, candidates: Sequence["CandidateEntry"]) -> dict[str, Span]:
+    """What a search may try: the plan's steps, with more of their settings.
+
+    Args:
+        candidates: the recipe's; the longest of their recoveries is tried, and twice as long.
+    """
+    methods = Span(choices=["percentile", "least_squares", "min_max"])
+    if parent.weights_path is None or parent.spec.architecture is None:
+        yes, either = Span(choices=[True]), Span(choices=[True, False])
+        return {"fold": yes, "cluster_weights": either, "quantize_int8": yes, "quantize_int8.range_method": methods}
+    lengths = [step.choice.epochs for one in candidates for step in one.steps if step.name == "finetune"]
+    epochs = max(lengths, default=EPOCHS)
+    space = {
+        "prune": Span(choices=[True, False]),
+        "prune.macs": Span(low=0.2, high=0.9, step=0.05, when={"prune": True}),
+        "prune.criterion": Span(choices=["l2", "taylor", "fpgm"], when={"prune": True}),
+        "prune.scope": Span(choices=["global", "latency"], when={"prune": True}),
+        "finetune.epochs": Span(choices=[epochs, 2 * epochs]),
+        "quantize_int8": Span(choices=[True, False]),
+        "quantize_int8.range_method": methods.model_copy(update={"when": {"quantize_int8": True}}),
+    }
+    if not (sides := _sides(parent)):
+        return space
+    resized = {"resize": Span(choices=[True, False]), "resize.height": Span(choices=[*sides], when={"resize": True})}
+    return {**resized, **space}
 
 
 def _with_int8(name: str, steps: list[Content]) -> list[Content]:

@@ -1,5 +1,6 @@
 """Pruning as a step: the channels that matter least go; recovering is the next step's work."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
@@ -12,6 +13,7 @@ from model_zoo.bundle import Bundle
 from model_zoo.spec import InputSpec
 from optimize.candidates.bench import Bench
 from optimize.candidates.float_network import export_like, float_network
+from optimize.candidates.width_clock import WidthClock, journaled
 from optimize.pruning.criterion import LabelledBatch
 from optimize.pruning.options import PruneOptions
 from optimize.pruning.prune import prune
@@ -21,24 +23,26 @@ BATCH = 64
 
 
 class PruneStep(PruneOptions):
-    """As ``PruneOptions``; ``macs`` is of the parent's multiply-adds, however often is pruned."""
+    """As ``PruneOptions``; ``macs`` and ``latency`` are of the parent's, however often is pruned."""
 
     @model_validator(mode="after")
     def _one_at_a_time(self) -> Self:
         if self.steps != 1:
-            raise ValueError("steps: to prune little by little, name prune and finetune in turns, macs falling")
+            raise ValueError("steps: to prune little by little, name prune and finetune in turns, keeping ever less")
         return self
 
     def make(self, bundle: Bundle, bench: Bench, folder: Path) -> Bundle:
         """See ``StepChoice``."""
         network = float_network(bundle, "prune")
-        found = prune(
-            network,
-            self,
-            labelled_batches(bench, network.spec),
-            seed=bench.recipe.seed,
-            unpruned=float_network(bench.parent, "prune"),
-        )
+        with closing(WidthClock(bundle, bench.parent, bench.recipe.measure)) as clock:
+            found = prune(
+                network,
+                self,
+                labelled_batches(bench, network.spec),
+                seed=bench.recipe.seed,
+                unpruned=float_network(bench.parent, "prune"),
+                clock=journaled(clock, bundle, bench.folder),
+            )
         return export_like(bundle, found.network.module, network.spec, found.network.architecture, folder)
 
 

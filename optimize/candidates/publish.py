@@ -67,6 +67,7 @@ def _draft(
         lineage=_lineage(recipe, parent, candidate, bundle, fingerprint),
         accuracy=_accuracy(recipe, candidate),
         latency=_latency(candidate),
+        abstain=None if candidate.threshold is None else candidate.threshold.in_manifest(recipe.name),
     )
 
 
@@ -128,6 +129,8 @@ def _card(recipe: OptimizeRecipe, parent: Bundle, candidate: Candidate) -> str:
         rows.append(f"- On the pictures that chose it: {paired_words(candidate.val, labelled=recipe.labelled)}.")
     if candidate.verdict is not None:
         rows.append(f"- Guard: {candidate.verdict.says}")
+    if candidate.threshold is not None:
+        rows.append(f"- Answers {candidate.threshold.says}.")
     rows += ["", f"Licence: {parent.spec.licence}. Source: {parent.spec.source}.", ""]
     return "\n".join(rows)
 

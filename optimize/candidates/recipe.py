@@ -5,18 +5,23 @@ they begin with. ``[finetune]`` is the part of a training recipe (``docs/trainin
 every step which trains starts from.
 """
 
+import re
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from model_zoo.manifest import NAME_PATTERN
+from optimize.candidates.search_options import Searching
 from optimize.choice import Choice, WholeRecipe
 from optimize.data.options import DataOptions
+from optimize.judging.abstain import Wanted
 from optimize.training.recipe_entries import Entry, entry_of
 
 _STEP = entry_of("optimize.candidates.steps:STEPS")
 # The parent's own place on the front; no candidate may take its name.
 PARENT = "parent"
+# Names of what a search proposes.
+_PROPOSED = re.compile(r"search-[0-9]+")
 
 
 class Budget(Choice):
@@ -49,6 +54,31 @@ class Measuring(Choice):
     seconds: Annotated[float, Field(gt=0, le=600)] = 3.0
 
 
+class Abstaining(Choice):
+    """``[abstain]``: bundles of the front hold a score below which they answer "unknown"; ``judging/abstain.py``.
+
+    Attributes:
+        max_error: at most so many per cent of the answers given are wrong.
+        max_unknown: at most so many per cent of the pictures are unknown.
+    """
+
+    max_error: Annotated[float, Field(gt=0, lt=100)] | None = None
+    max_unknown: Annotated[float, Field(gt=0, lt=100)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.max_error is None) == (self.max_unknown is None):
+            raise ValueError("abstain takes max_error or max_unknown, one of them")
+        return self
+
+    @property
+    def wanted(self) -> Wanted:
+        """As ``judging/abstain.py`` has it."""
+        if self.max_error is not None:
+            return Wanted("max_error", self.max_error / 100)
+        return Wanted("max_unknown", (self.max_unknown or 0.0) / 100)
+
+
 class CandidateEntry(Choice):
     """``[[candidate]]``: a name, and the steps from the parent to it."""
 
@@ -65,6 +95,7 @@ class OptimizeRecipe(WholeRecipe):
         labelled: False: the pictures' labels are not looked at; what is guarded is agreement with the parent.
         calibration: how many training pictures passes are shown.
         finetune: tables of a training recipe.
+        search: candidates that are proposed after those named here.
     """
 
     name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", max_length=24)]
@@ -75,8 +106,16 @@ class OptimizeRecipe(WholeRecipe):
     calibration: Annotated[int, Field(ge=1, le=100_000)] = 128
     budget: Budget = Budget()
     measure: Measuring = Measuring()
+    abstain: Abstaining | None = None
     finetune: dict[str, Any] = Field(default={})
+    search: Searching = Searching()
     candidate: Annotated[tuple[CandidateEntry, ...], Field(strict=False, min_length=1, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _errors_are_known(self) -> Self:
+        if not self.labelled and self.abstain is not None and self.abstain.max_error is not None:
+            raise ValueError("without labels nobody knows which answers are wrong; abstain takes max_unknown then")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -84,6 +123,8 @@ class OptimizeRecipe(WholeRecipe):
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"candidates need names of their own, and not {PARENT!r}: {', '.join(doubled)}")
+        if taken := [name for name in names if _PROPOSED.fullmatch(name)]:
+            raise ValueError(f"search-1, search-2 … are what a search calls its own candidates: {', '.join(taken)}")
         return self
 
 

@@ -1,10 +1,13 @@
 """``report.html`` of an optimising run: one file, no network."""
 
+import base64
+import hashlib
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimize.candidates.drawing import front_svg
-from optimize.candidates.flips import Flips
+from optimize.candidates.evidence import Evidence
 from optimize.candidates.publish import step_words
 from optimize.candidates.recipe import PARENT
 from optimize.candidates.result import Result
@@ -18,31 +21,28 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).parent / "optimize.html.jinja"
 # Candidates that lose so many points more than they may would squeeze the others together.
 DRAWN = 15.0
+SCRIPT = Path(__file__).parent / "front.js"
 STYLE = Path(__file__).parents[1] / "report" / "style.css"
 
 
-def write_optimize_report(
-    bench: "Bench", result: Result, changed: Flips | None, layers: list[tuple[str, float]]
-) -> Path:
+def write_optimize_report(bench: "Bench", result: Result, evidence: Evidence | None) -> Path:
     """Write the page.
 
     Args:
-        changed: of the best candidate, or the closest; None where there is none.
-        layers: what it keeps of each layer's signal, in dB, where it is quantised.
+        evidence: of the best candidate, or the closest; None where there is none.
     Raises:
         RunError: the disk refused.
         MissingLibraryError: jinja2 is not installed.
     """
     run = RunFolder(bench.folder)
     recipe = run.recipe.read_text(encoding="utf-8")
-    write_whole(run.report, render(result, changed, layers, recipe, bench.data.report.warnings).encode())
+    command = shlex.join(["quickeye", "optimize", str(run.recipe), "--out", f"{bench.folder}-again"])
+    write_whole(run.report, render(result, evidence, recipe, command, bench.data.report.warnings).encode())
     return run.report
 
 
-def render(
-    result: Result, changed: Flips | None, layers: list[tuple[str, float]], recipe: str, warnings: tuple[str, ...]
-) -> str:
-    """The page's text."""
+def render(result: Result, evidence: Evidence | None, recipe: str, command: str, warnings: tuple[str, ...]) -> str:
+    """The page's text; ``command`` does the same once more."""
     try:
         from jinja2 import Environment, StrictUndefined
     except ImportError as error:
@@ -52,7 +52,8 @@ def render(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=formats.printable
     )
-    for name in ("percent", "file_size", "count", "short"):
+    script = SCRIPT.read_text(encoding="utf-8")
+    for name in ("percent", "file_size", "count", "short", "between"):
         environment.filters[name] = getattr(formats, name)
     made = [one for one in result.candidates if one.state == "made"]
     parent = result.candidate(PARENT)
@@ -62,6 +63,8 @@ def render(
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         result=result,
         style=STYLE.read_text(encoding="utf-8"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         parent=parent,
         best=result.candidate(result.best) if result.best else None,
         closest=result.candidate(result.closest) if result.closest else None,
@@ -74,10 +77,9 @@ def render(
         ],
         hidden=[one.name for one in made if one not in drawn],
         most=most,
-        flips=changed,
-        layers=layers,
+        evidence=evidence,
         warnings=warnings,
         waiting=any(one.state == "waiting" for one in result.candidates),
-        command="quickeye optimize recipe.toml --out RUN",
+        command=command,
         recipe=recipe,
     )

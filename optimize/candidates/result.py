@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from optimize.candidates.speed import Speed
+from optimize.judging.abstain import Threshold
 
 # made: a bundle that was measured; failed: a step could not be done; dropped: not worth a step;
 # waiting: time ended before it.
@@ -61,6 +62,8 @@ class Candidate:
         in_integers: share of them that ONNX Runtime computes in integers.
         val: on the pictures that choose.
         bundle: in the run's store, where it is on the front.
+        threshold: its score below which answers are unknown, where the recipe asks for one and the guard's pictures
+            give it; ``no_threshold``: why they don't.
     """
 
     name: str
@@ -77,6 +80,8 @@ class Candidate:
     is_on_front: bool = False
     verdict: Verdict | None = None
     bundle: str | None = None
+    threshold: Threshold | None = None
+    no_threshold: str = ""
 
     @property
     def faster(self) -> float:

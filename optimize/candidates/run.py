@@ -1,35 +1,31 @@
 """A run of ``quickeye optimize``, from the parent to the front; ``docs/optimize.md`` tells it to users.
 
-Candidates are made in the recipe's order, each step once. Every candidate answers the choosing
-pictures and is timed beside its parent; those worth having are the front, which answers
+Candidates are made in the recipe's order, each step once, then those that a search proposes. Every candidate
+answers the choosing pictures and is timed beside its parent; those worth having are the front, which answers
 the guard's pictures. All figures are journaled as they come, so a run that was killed
 goes on and comes to the same decisions.
 """
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import cache
 from typing import Any
 
 from model_zoo.bundle import Bundle
 from model_zoo.errors import ModelZooError, UnknownArchitectureError, WeightsError
-from optimize.candidates.audit import QUANTISES, audit
+from optimize.candidates.audit import audit
 from optimize.candidates.bench import Bench
 from optimize.candidates.chains import Chains, Steps
-from optimize.candidates.flips import Flips, flips
 from optimize.candidates.front import front
 from optimize.candidates.journal import Facts, Journal
-from optimize.candidates.judged import answers, drop_words, paired, verdict
+from optimize.candidates.judged import drop_words, paired, verdict
+from optimize.candidates.made import Made
+from optimize.candidates.proposed_steps import asks_more
 from optimize.candidates.recipe import PARENT, CandidateEntry
 from optimize.candidates.result import Candidate, Paired, Result, Verdict
 from optimize.candidates.speed import Speed, measure_speed
-from optimize.data.dataset import Dataset
 from optimize.errors import OptimizeError, PassError, RecipeError, RunError, TrainingError
 from optimize.judging.judged_model import BundleModel
-from optimize.judging.predictions import Predictions
 from optimize.passes import PassConfig
-from optimize.passes.sensitivity import sqnr
-from optimize.training.run_folder import RunFolder
 from server.backends.errors import BackendError
 
 # What ends a candidate and not the run; of these, what would be the same whenever it is tried.
@@ -37,12 +33,10 @@ _ENDS_ONE = (OptimizeError, ModelZooError, BackendError)
 _FOR_GOOD = (PassError, RecipeError, TrainingError, UnknownArchitectureError, WeightsError)
 # A candidate that loses so many points more than it may, for sure, is not built upon by passes alone.
 HOPELESS = 5.0
-# Pictures that layers' errors are measured on.
-PICTURES = 32
 
 
 class Run:
-    """One; ``result`` does everything."""
+    """One; ``result`` does everything, ``made`` has what came of it."""
 
     def __init__(self, bench: Bench, *, has_time: Callable[[], bool] = lambda: True) -> None:
         """
@@ -53,7 +47,8 @@ class Run:
         self._chains = Chains(bench)
         self._journal = Journal(bench.folder)
         self._has_time = has_time
-        self._parent_answers = cache(lambda split: self._answers(PARENT, bench.parent, split))
+        self._named = {entry.name for entry in bench.recipe.candidate}
+        self.made = Made(bench, self._chains)
 
     def result(self) -> Result:
         """Make, measure and judge what is missing.
@@ -65,9 +60,9 @@ class Run:
         recipe = self._bench.recipe
         found = [self._parent()]
         for entry in recipe.candidate:
-            one = self._candidate(entry, found)
-            self._bench.say(_line(one))
-            found.append(one)
+            self._add(entry, found)
+        if recipe.search.candidates:
+            self._search(found)
         made = [one for one in found if one.state == "made"]
         on_front = {made[place].name for place in front(made)}
         found = [self._guarded(one) if one.name in on_front and one.name != PARENT else one for one in found]
@@ -82,52 +77,33 @@ class Run:
             labelled=recipe.labelled,
             budget=recipe.budget.max_drop,
             strict=recipe.budget.strict,
-            pictures={split: len(self._dataset(split)) for split in ("train", "val", "guard")},
+            pictures={split: len(self.made.dataset(split)) for split in ("train", "val", "guard")},
             best=best.name if best else None,
             closest=None if best or closest is None else closest.name,
             candidates=tuple(found),
         )
 
-    def bundle(self, name: str) -> Bundle:
-        """A made candidate's, as its steps left it.
+    def _add(self, entry: CandidateEntry, found: list[Candidate]) -> Candidate:
+        self.made.add(entry)
+        one = self._candidate(entry, found)
+        self._bench.say(_line(one))
+        found.append(one)
+        return one
 
-        Raises:
-            RecipeError: it is not there.
-        """
-        found = self._chains.made(self._steps(name))
-        if found is None:
-            raise RecipeError(f"candidate {name!r} is not there")
-        return found
+    def _search(self, found: list[Candidate]) -> None:
+        """Propose, make and learn, until there are enough, nothing is new, or time ends."""
+        from optimize.candidates.plan import search_space
+        from optimize.candidates.proposals import Proposals
 
-    def changed(self, name: str) -> Flips:
-        """What a made candidate answers otherwise than its parent, of the choosing pictures."""
-        mine = self._answers(self._chains.key(self._steps(name)), self.bundle(name), "val")
-        return flips(mine, self._parent_answers("val"), self._dataset("val"))
-
-    def layers(self, name: str) -> list[tuple[str, float]]:
-        """What is left of each layer's signal, in dB; nothing where quantising is not the last step."""
-        steps = self._steps(name)
-        before = self._chains.made(steps[:-1])
-        if steps[-1].name != QUANTISES or before is None:
-            return []
-        pictures = self._bench.calibration(before.spec.input)[:PICTURES]
-        try:
-            return sqnr(before.read_model(), self.bundle(name).read_model(), pictures)
-        except PassError:  # no layer goes by one name in both: the report does without
-            return []
-
-    def _steps(self, name: str) -> Steps:
-        if name == PARENT:
-            return ()
-        return next(one.steps for one in self._bench.recipe.candidate if one.name == name)
-
-    def _dataset(self, split: str) -> Dataset:
-        data = self._bench.data
-        return {"train": data.train, "val": data.val, "guard": self._bench.guard}[split]
-
-    def _answers(self, key: str, bundle: Bundle, split: str) -> Predictions:
-        path = RunFolder(self._bench.folder).predictions(f"{key}-{split}")
-        return answers(bundle, self._dataset(split), path, self._bench.recipe.measure.backend)
+        recipe = self._bench.recipe
+        space = recipe.search.space or search_space(self._bench.parent, recipe.candidate)
+        proposals = Proposals(space, self._journal, recipe.seed)
+        for one in found[1:]:
+            proposals.learn(self.made.steps(one.name), one)
+        for _ in range(recipe.search.candidates):
+            if any(one.state == "waiting" for one in found) or (entry := proposals.next()) is None:
+                return
+            proposals.learn(entry.steps, self._add(entry, found))
 
     def _parent(self) -> Candidate:
         return self._figures(PARENT, (), self._bench.parent)
@@ -166,21 +142,23 @@ class Run:
         return bundle
 
     def _hopeless(self, entry: CandidateEntry, before: list[Candidate]) -> str:
-        """Why nothing good can come of it: a candidate that it begins with has lost too much."""
+        """Why nothing good can come of it: one that it begins with, or that keeps more, has lost too much."""
         limit = self._bench.recipe.budget.max_drop + HOPELESS
         for one in before:
-            steps = self._steps(one.name)
+            steps = self.made.steps(one.name)
             rest = entry.steps[len(steps) :]
+            is_lost = one.val is not None and one.val.ci95[0] > limit
+            if one.val and is_lost and entry.name not in self._named and asks_more(entry.steps, steps):
+                return f"it is {one.name} with less of the network kept, which loses {one.val.drop:.1f} points already"
             begins = bool(steps) and self._chains.key(entry.steps[: len(steps)]) == self._chains.key(steps)
             if begins and one.val and one.val.ci95[0] > limit and all(isinstance(r.choice, PassConfig) for r in rest):
                 return f"it begins as {one.name} does, which loses {one.val.drop:.1f} points"
         return ""
 
     def _figures(self, name: str, steps: Steps, bundle: Bundle) -> Candidate:
-        key = self._chains.key(steps)
         spec, model = bundle.spec.input, bundle.read_model()
         work = self._journal.once(f"work {name}", lambda: audit(model, steps))
-        facts = self._journal.once(f"val {name}", lambda: asdict(self._paired(key, bundle, "val")))
+        facts = self._journal.once(f"val {name}", lambda: asdict(self._paired(name, "val")))
         speed = self._journal.once(f"speed {name}", lambda: asdict(self._speed(bundle)))
         return Candidate(
             name=name,
@@ -195,9 +173,8 @@ class Run:
             speed=Speed(**speed),
         )
 
-    def _paired(self, key: str, bundle: Bundle, split: str) -> Paired:
-        parent = self._parent_answers(split)
-        mine = parent if bundle is self._bench.parent else self._answers(key, bundle, split)
+    def _paired(self, name: str, split: str) -> Paired:
+        mine, parent = (self.made.answers(one, split) for one in (name, PARENT))
         return paired(mine, parent, seed=self._bench.recipe.seed)
 
     def _speed(self, bundle: Bundle) -> Speed:
@@ -210,11 +187,7 @@ class Run:
                 model.close()
 
     def _guarded(self, one: Candidate) -> Candidate:
-        steps = self._steps(one.name)
-        bundle = self.bundle(one.name)
-        facts = self._journal.once(
-            f"guard {one.name}", lambda: asdict(self._paired(self._chains.key(steps), bundle, "guard"))
-        )
+        facts = self._journal.once(f"guard {one.name}", lambda: asdict(self._paired(one.name, "guard")))
         found: Verdict = verdict(_paired_of(facts), self._bench.recipe.budget)
         return replace(one, verdict=found)
 

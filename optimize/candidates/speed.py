@@ -74,6 +74,15 @@ def measure_speed(
     )
 
 
+def times_as_fast(candidate: BundleModel, parent: BundleModel, seconds: float) -> float:
+    """The median of the rounds' ratios, one picture at a time; ``seconds`` for both together.
+
+    Raises:
+        BackendError: an engine failed.
+    """
+    return _ratio(_rounds(candidate, parent, 1, seconds, time.perf_counter))
+
+
 def _rounds(
     candidate: BundleModel, parent: BundleModel, batch: int, seconds: float, clock: Clock
 ) -> list[tuple[float, float]]:

@@ -26,6 +26,7 @@ OWN: dict[str, str] = {
     "prune": f"{_HERE}.prune_step:PruneStep",
     "finetune": f"{_HERE}.training_steps:Finetune",
     "student": f"{_HERE}.training_steps:Student",
+    "qat": f"{_HERE}.qat_step:Qat",
 }
 
 

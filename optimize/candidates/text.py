@@ -36,6 +36,10 @@ def _ending(result: Result, recipe: OptimizeRecipe, run: RunFolder) -> list[str]
         return [*lines, f"no candidate is worth having beside the model: {why}", f"report   {run.report}"]
     one = result.candidate(chosen)
     said = one.verdict.says if one.verdict else ""
+    if one.threshold is not None:
+        said = f"{said} Its answers are {one.threshold.says}."
+    elif one.no_threshold:
+        said = f"{said} No answer of it is unknown: {one.no_threshold}."
     if result.best is None:
         lines.append(f"no candidate keeps the budget; {one.name} comes closest: {said}")
     else:

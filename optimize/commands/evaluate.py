@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from model_zoo.errors import ModelZooError, UnknownModelError
 from model_zoo.store_flag import store_to_read
+from optimize.commands.evaluate_unknown import add_flags, require_savable, save, usage_fault, wanted
 from optimize.errors import OptimizeError, libraries_for
 from server.backends import BACKENDS
 from server.backends.errors import BackendError
@@ -40,6 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--arch", metavar="NAME", help="network of a checkpoint")
     parser.add_argument("--labels", metavar="FILE", help="class names of a checkpoint, one a line; or: imagenet")
     parser.add_argument("--compare", metavar="OTHER", help="another MODEL to compare with, on the same pictures")
+    add_flags(parser)
     parser.add_argument("--robustness", action="store_true", help="also judge corrupted pictures")
     parser.add_argument("--no-latency", action="store_true", help="do not measure how long an answer takes")
     parser.add_argument("--stratified", action="store_true", help="resample within each class for the intervals")
@@ -52,7 +54,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str]) -> int:
     """Run the command; 0: judged, 1: no such model or data, or they do not go together, 2: usage."""
-    flags = make_parser().parse_args(arguments)
+    parser = make_parser()
+    flags = parser.parse_args(arguments)
+    if fault := usage_fault(flags):
+        parser.error(fault)
     try:
         with libraries_for("judging"), ExitStack() as opened:
             found = _run(flags, arguments, opened)
@@ -74,6 +79,8 @@ def _run(flags: argparse.Namespace, words: list[str], opened: ExitStack) -> "Eva
     if not flags.data.exists():
         raise UnknownModelError(f"--data {flags.data}: there is nothing of that name")
     model = _open(flags.model, flags, opened)
+    if flags.save:
+        require_savable(model)
     dataset, report = _read(flags, model.labels)
     other = None
     if flags.compare is not None:
@@ -89,8 +96,11 @@ def _run(flags: argparse.Namespace, words: list[str], opened: ExitStack) -> "Eva
         other=other,
         corrupt=flags.robustness,
         latency_seconds=0.0 if flags.no_latency else LATENCY_SECONDS,
+        wanted=wanted(flags),
         progress=_progress(),
     )
+    if flags.save:
+        save(model, found, dataset.name)
     if flags.report is not None:
         _write_report(flags.report, found, model, dataset, report, words)
     return found

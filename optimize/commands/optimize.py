@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 # Of the photos of --data: so many choose and guard, half each, where no split is given.
 JUDGING_SHARE = 0.3
-EPOCHS = 3
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -46,9 +45,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-drop", type=float, metavar="POINTS", help="top-1 that may be lost (1.0)")
     parser.add_argument("--strict", action="store_true", help="the interval's bad end must be within, too")
     parser.add_argument(
-        "--epochs", type=_count, metavar="N", help=f"of each recovery by training ({EPOCHS}); a recipe has its own"
+        "--epochs", type=_count, metavar="N", help="of each recovery by training (3); a recipe has its own"
     )
-    parser.add_argument("--time-limit", type=_minutes, metavar="MIN", help="begin nothing new after so many minutes")
+    parser.add_argument(
+        "--time-limit", type=_minutes, metavar="MIN",
+        help="begin nothing new after so many minutes; until then, without a recipe, search on after the plan",
+    )  # fmt: skip
     parser.add_argument(
         "--device", choices=("auto", "cpu"), default="auto", help="where candidates are measured: the CPU"
     )
@@ -167,13 +169,14 @@ def _word_name(word: str) -> str:
 
 
 def _planned(flags: argparse.Namespace, word: str, parent: "Bundle") -> dict[str, Any]:
-    from optimize.candidates.plan import plan
+    from optimize.candidates.plan import EPOCHS, MANY, plan
 
     return {
         "name": _name(None, word),
         "model": word,
         "data": {"train": flags.data, "val_share": JUDGING_SHARE},
         "candidate": plan(parent, flags.epochs or EPOCHS),
+        "search": {"candidates": MANY if flags.time_limit is not None else 0},
     }
 
 

@@ -94,7 +94,7 @@ def compare(
         DataError: not the same pictures, labels or classes.
     """
     this, other = labelled(this), labelled(other)
-    other = _in_order_of(this, other)
+    other = in_order_of(this, other)
     labels, n = this.labels, len(this)
     answers = [one.logits.argmax(axis=1) for one in (this, other)]
     right = [answer == labels for answer in answers]
@@ -147,7 +147,7 @@ def paired_bootstrap(
     return bootstrap(statistic, len(gains), numpy_generator(seed, "comparison"), rounds=rounds)[:, 0]
 
 
-def _in_order_of(this: Predictions, other: Predictions) -> Predictions:
+def in_order_of(this: Predictions, other: Predictions) -> Predictions:
     """``other`` with the pictures and classes of ``this``, in its order.
 
     Raises:

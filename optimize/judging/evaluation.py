@@ -4,13 +4,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from model_zoo.spec import Activation
 from optimize.data.dataset import Dataset
+from optimize.judging.abstain import Abstained, Threshold, Wanted, abstained, choose
 from optimize.judging.ask import Unreadable, ask
 from optimize.judging.comparison import Comparison, compare
 from optimize.judging.judge import judge
 from optimize.judging.judged_model import BundleModel, JudgedModel
 from optimize.judging.judgement import Judgement
 from optimize.judging.latency import Latency, measure_latency
+from optimize.judging.predictions import Predictions
 from optimize.judging.robustness import Robustness, robustness
 from optimize.judging.run_judgement import ModelFacts, facts
 
@@ -20,7 +23,12 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What was found; what was not asked for is None or empty. A mistake's ``index`` is its place in the data set."""
+    """What was found; what was not asked for is None or empty. A mistake's ``index`` is its place in the data set.
+
+    Attributes:
+        abstained: what the threshold that the bundle holds does on these pictures.
+        threshold: the one that was asked for, chosen by these pictures.
+    """
 
     dataset: str
     model: ModelFacts
@@ -29,6 +37,8 @@ class Evaluation:
     comparison: Comparison | None = None
     robustness: Robustness | None = None
     latency: tuple[Latency, ...] = ()
+    abstained: Abstained | None = None
+    threshold: Threshold | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The few figures that programs ask for first, all others after them; fractions."""
@@ -46,6 +56,8 @@ class Evaluation:
             "latency": [asdict(one) for one in self.latency],
             "comparison": self.comparison.to_json() if self.comparison else None,
             "robustness": asdict(self.robustness) if self.robustness else None,
+            "abstained": asdict(self.abstained) if self.abstained else None,
+            "threshold": asdict(self.threshold) if self.threshold else None,
             "judgement": judgement.to_json(),
         }
 
@@ -59,6 +71,7 @@ def evaluate(
     other: tuple[JudgedModel, Dataset] | None = None,
     corrupt: bool = False,
     latency_seconds: float = 0.0,
+    wanted: Wanted | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Judge.
@@ -68,8 +81,9 @@ def evaluate(
         other: a model to compare with, and the same pictures under its labels.
         corrupt: also judge corrupted pictures.
         latency_seconds: how long to measure each bundle; 0: not at all.
+        wanted: also choose a threshold for "unknown".
     Raises:
-        DataError: nothing to judge by, or the two models can't be compared.
+        DataError: nothing to judge by, the two models can't be compared, or no threshold keeps what is wanted.
         BackendError: an engine failed.
     """
 
@@ -77,6 +91,7 @@ def evaluate(
         return None if progress is None else lambda done, planned: progress(what, done, planned)
 
     asked = ask(model, dataset, told("pictures"))
+    threshold = choose(asked.predictions, activation_of(model), wanted, seed=seed) if wanted else None
     comparison = None
     if other is not None:
         answers = ask(*other, told("pictures, the other model"))
@@ -95,4 +110,16 @@ def evaluate(
         comparison=comparison,
         robustness=found,
         latency=quick,
+        abstained=_abstained(model, asked.predictions),
+        threshold=threshold,
     )
+
+
+def activation_of(model: JudgedModel) -> Activation:
+    """How its logits become scores; a torch network's by softmax, as its bundle's would."""
+    return model.bundle.spec.outputs[0].activation if isinstance(model, BundleModel) else "softmax"
+
+
+def _abstained(model: JudgedModel, predictions: Predictions) -> Abstained | None:
+    held = model.bundle.manifest.abstain if isinstance(model, BundleModel) else None
+    return None if held is None else abstained(predictions, activation_of(model), held.threshold)

@@ -26,6 +26,7 @@ def as_text(found: Evaluation) -> str:
         lines.append(
             f"corrupted  {_percent(found.robustness.mean)}   top-1, mean over {kinds} corruptions and severities"
         )
+    lines += [one.says for one in (found.abstained, found.threshold) if one is not None]
     if found.comparison:
         lines += _against(found.comparison)
     lines += _worst(found)

@@ -158,6 +158,16 @@ def _calibration(logits: Values, labels: Labels, temperature: float | None, draw
     return Calibration(used, fitted_on, before, after)
 
 
+def reliability_of(predictions: Predictions, *, seed: int, rounds: int = ROUNDS) -> Reliability:
+    """How honest the probabilities of labelled pictures are, as ``judge`` has it.
+
+    Raises:
+        DataError: as ``judge``.
+    """
+    known = labelled(predictions)
+    return _reliability(known.logits.astype(np.float64), known.labels, _Draws(seed, rounds, None))
+
+
 def _reliability(logits: Values, labels: Labels, draws: _Draws) -> Reliability:
     rows = probabilities(logits)
     right, confidence = logits.argmax(axis=1) == labels, rows.max(axis=1)

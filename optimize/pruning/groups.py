@@ -73,8 +73,17 @@ def channel_groups(module: nn.Module, example: Tensor, keep: Sequence[str] = ())
     order = {name: number for number, name in enumerate(layers)}
     names = {layer: name for name, layer in layers.items()}
     found = [_group(module, parts, names, order) for parts in _traced(module, example)]
-    loose = [one for one in found if not any(part.outputs and part.name in staying for part in one.parts)]
+    loose = [one for one in found if _is_read(one) and not _gives(one, staying)]
     return sorted(loose, key=lambda one: order[one.name])
+
+
+def _is_read(group: ChannelGroup) -> bool:
+    """What no layer reads is the network's answer, wherever the layer that gives it is registered."""
+    return any(not part.outputs for part in group.parts)
+
+
+def _gives(group: ChannelGroup, names: set[str]) -> bool:
+    return any(part.outputs and part.name in names for part in group.parts)
 
 
 def _named(module: nn.Module, keep: Sequence[str], layers: dict[str, Layer]) -> Iterator[str]:

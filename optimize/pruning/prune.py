@@ -9,15 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from model_zoo.architectures import PRUNED, build
-from model_zoo.architectures.pruned import describe, narrow, sized_layers, widths
+from model_zoo.architectures.pruned import describe, sized_layers, widths
 from model_zoo.errors import ModelZooError
 from model_zoo.spec import ArchitectureRef
 from optimize.errors import PassError, RecipeError
-from optimize.pruning.cost import cost_of, multiply_adds
+from optimize.pruning.cost import Cost, cost_of, multiply_adds
 from optimize.pruning.criterion import Evidence, LabelledBatch
+from optimize.pruning.dead_channels import Lost, remove, require_right
 from optimize.pruning.groups import ChannelGroup, channel_groups
+from optimize.pruning.latency import Clock, curves, order_by_time, select_in_time
 from optimize.pruning.options import PruneOptions
-from optimize.pruning.selection import ranking_of, select
+from optimize.pruning.selection import Ranking, order, scored, select
 from optimize.training.batch_norm import frozen_norms, reestimate
 from optimize.training.network.network import Network
 from optimize.training.tasks.soft_sharing import SoftSharing
@@ -57,6 +59,7 @@ def prune(
     seed: int = 0,
     step: int | None = None,
     unpruned: Network | None = None,
+    clock: Clock | None = None,
 ) -> Pruned:
     """Cut the channels that matter least, and what goes with them; the same for one seed on one CPU.
 
@@ -66,21 +69,32 @@ def prune(
             anything else that can be gone through twice. For ``taylor`` and ``reestimate`` alone.
         step: of ``options.steps``, from 1; the last by default, which for one step is all.
         unpruned: what shares are of; ``network`` by default.
+        clock: for ``latency``, as a share or a scope: the time of networks of given widths, of ``unpruned``'s.
     Raises:
-        RecipeError: a share that can't be reached, a criterion without its batches, an unknown layer in ``keep``.
+        RecipeError: a share that can't be reached, a criterion without its batches, an unknown layer in ``keep``,
+            no clock where one is needed.
         PassError: a network that can't be pruned.
     """
     _require_prunable(network, options, batches)
+    if clock is None and options.is_timed:
+        raise RecipeError("latency: how long narrower networks take must be measured; give a clock, or say macs")
     whole = unpruned or network
     macs = multiply_adds(whole.module, _example(whole))
     module = copy.deepcopy(network.module).eval().requires_grad_(True)
     before = {name: widths(layer) for name, layer in sized_layers(module).items()}
     groups = channel_groups(module, _example(network), options.keep)
     scores = options.criterion.choice.scores(groups, Evidence(module, network.slices, batches, seed))
-    ranking = ranking_of(groups, scores, options)
-    cost = cost_of(module, _example(network), ranking.groups)
-    wanted = options.share_after(options.steps if step is None else step) * macs
-    cut(module, ranking.groups, ranking.best(select(ranking, cost, wanted)))
+    groups, heard = scored(groups, scores, options)
+    cost = cost_of(module, _example(network), groups)
+    ranking = Ranking(groups, heard, _order(groups, heard, options, cost, clock), options.round_to)
+    wanted = options.share_after(options.steps if step is None else step)
+    if options.latency is not None and clock is not None:
+        counts = select_in_time(ranking, cost, clock, wanted)
+    else:
+        counts = select(ranking, cost, wanted * macs)
+    lost = lost_positions(groups, ranking.best(counts))
+    require_right(module, lost, _example(network))
+    remove(module, lost)
     _restore_gradients(module, network.module)
     share = _multiply_adds(network, module) / macs
     if options.reestimate:
@@ -97,29 +111,22 @@ def prune(
     )
 
 
-def cut(module: nn.Module, groups: Sequence[ChannelGroup], kept: Sequence[Tensor]) -> None:
-    """Keep those channels of each group alone, in place; ``groups`` are those of ``module``."""
+def _order(
+    groups: Sequence[ChannelGroup], scores: Sequence[Tensor], options: PruneOptions, cost: Cost, clock: Clock | None
+) -> Tensor:
+    if options.scope == "latency" and clock is not None:
+        return order_by_time(scores, curves(groups, cost, clock, options.round_to), options.round_to)
+    return order(scores, is_global=options.scope == "global")
+
+
+def lost_positions(groups: Sequence[ChannelGroup], kept: Sequence[Tensor]) -> Lost:
+    """What layers lose when each group keeps those of its channels alone."""
     gone: dict[tuple[str, bool], list[Tensor]] = {}
     for group, channels in zip(groups, kept, strict=True):
         for part in group.parts:
-            lost = ~torch.isin(part.channels, channels)
-            gone.setdefault((part.name, part.outputs), []).append(part.positions[lost])
-    for name, layer in sized_layers(module).items():
-        inputs, outputs = (
-            _left(size, gone.get((name, side), ())) for size, side in zip(widths(layer), (False, True), strict=True)
-        )
-        if (len(inputs), len(outputs)) != widths(layer):
-            device = next(layer.parameters()).device
-            narrow(layer, inputs.to(device), outputs.to(device))
-
-
-def _left(size: int, gone: Iterable[Tensor]) -> Tensor:
-    stays = torch.ones(size, dtype=torch.bool)
-    for positions in gone:
-        if len(positions) and int(positions.max()) >= size:
-            raise PassError("this network can't be pruned: where its channels go can't be followed")
-        stays[positions] = False
-    return stays.nonzero().flatten()
+            positions = part.positions[~torch.isin(part.channels, channels)]
+            gone.setdefault((part.name, part.outputs), []).append(positions)
+    return {side: torch.cat(positions) for side, positions in gone.items()}
 
 
 def _require_prunable(network: Network, options: PruneOptions, batches: Iterable[LabelledBatch] | None) -> None:

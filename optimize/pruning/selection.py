@@ -1,7 +1,8 @@
 """How many channels each group keeps, and which.
 
 All channels stand in one line, in the order in which they go: by their scores (``global``), or by
-their place within their own group, so that all groups shrink alike (``uniform``). The more go,
+their place within their own group, so that all groups shrink alike (``uniform``), or by what they matter for the
+time that they take (``latency.py``). The more go,
 the fewer multiply-adds are left, however layers are rounded; so bisection finds how many must.
 From one channel to the next a single group changes, by one rounding step. Where that step is too
 long to come near, the group is held before it, and the others go on.
@@ -107,8 +108,10 @@ def _held(ranking: Ranking, dropped: int, held: list[int]) -> list[int]:
     return [max(pair) for pair in zip(ranking.counts(dropped), held, strict=True)]
 
 
-def ranking_of(groups: Sequence[ChannelGroup], scores: Sequence[Tensor | None], options: PruneOptions) -> Ranking:
-    """Of the groups whose channels have scores.
+def scored(
+    groups: Sequence[ChannelGroup], scores: Sequence[Tensor | None], options: PruneOptions
+) -> tuple[list[ChannelGroup], list[Tensor]]:
+    """The groups whose channels have scores, and these.
 
     Raises:
         RecipeError: none has, or scores are not numbers.
@@ -120,11 +123,11 @@ def ranking_of(groups: Sequence[ChannelGroup], scores: Sequence[Tensor | None], 
     for group, found in heard:
         if not bool(found.isfinite().all()):
             raise RecipeError(f"the criterion {name} gives channels of {group.name} scores that are not finite numbers")
-    scored = [found for _, found in heard]
-    return Ranking([group for group, _ in heard], scored, _owners(scored, options.scope == "global"), options.round_to)
+    return [group for group, _ in heard], [found for _, found in heard]
 
 
-def _owners(scores: Sequence[Tensor], is_global: bool) -> Tensor:
+def order(scores: Sequence[Tensor], *, is_global: bool) -> Tensor:
+    """Whose channel goes first, second and so on: int64, places of groups; see ``Ranking.owners``."""
     sizes = torch.tensor([len(one) for one in scores])
     places = scores if is_global else [one.argsort(stable=True).argsort() / len(one) for one in scores]
     return torch.repeat_interleave(sizes)[torch.argsort(torch.cat(list(places)), stable=True)]

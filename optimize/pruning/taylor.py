@@ -71,6 +71,8 @@ class Taylor(Criterion):
 def _change(part: Part) -> Tensor:
     """Σ weight · gradient by position, float64 (k,): what the layer's part of each channel adds to the loss."""
     layer = part.layer
+    if next(layer.parameters(), None) is None:  # a batch norm without scales changes nothing by itself
+        return torch.zeros(len(part.positions), dtype=torch.float64)
     found = channel_rows(part, _product(layer.weight)).sum(1)
     if layer.bias is not None and part.outputs:
         found += _product(layer.bias)[part.positions.to(found.device)]

@@ -62,7 +62,8 @@ class Result:
 
     ``age_ms`` is the frame's age since the server had it, ``round_trip_ms`` since this side began to send it.
     ``reused``: the gate found it the same as the last one run. ``unchanged`` (with ``only_changed``): the best
-    class is that of the last result told, and ``predictions`` is empty.
+    class is that of the last result told, and ``predictions`` is empty. ``unknown``: the best class scores below the
+    threshold that the model's bundle holds.
     """
 
     seq: int
@@ -79,6 +80,7 @@ class Result:
     unchanged: bool = False
     class_activation: ClassActivation | None = None
     round_trip_ms: float | None = None
+    unknown: bool = False
 
     @property
     def best(self) -> Prediction | None:
@@ -208,6 +210,7 @@ def _result_of(document: Document) -> Result:
         reused=bool(document.get("reused", False)),
         unchanged=bool(document.get("unchanged", False)),
         class_activation=class_activation_of(document.get("class_activation")),
+        unknown=bool(document.get("unknown", False)),
     )
 
 

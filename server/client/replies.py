@@ -64,7 +64,8 @@ class PictureFailure:
 class PictureResult:
     """One picture's answer, best class first; or its ``error``, and then the rest is empty.
 
-    ``width`` and ``height`` are those a person sees, after EXIF turned the picture.
+    ``width`` and ``height`` are those a person sees, after EXIF turned the picture. ``unknown``: the best class
+    scores below the threshold that the model's bundle holds.
     """
 
     predictions: tuple[Prediction, ...]
@@ -74,6 +75,7 @@ class PictureResult:
     timing_ms: StageTimes | None = None
     batch_size: int | None = None
     class_activation: ClassActivation | None = None
+    unknown: bool = False
 
     @property
     def best(self) -> Prediction | None:
@@ -176,6 +178,7 @@ def result_of(entry: Document) -> PictureResult:
         timing_ms=stage_times_of(entry.get("timing_ms")),
         batch_size=_whole(entry.get("batch_size")),
         class_activation=class_activation_of(entry.get("class_activation")),
+        unknown=bool(entry.get("unknown", False)),
     )
 
 

@@ -20,7 +20,6 @@ from model_zoo.store_flag import store_to_read
 ACTIONS: dict[str, tuple[str, str]] = {
     "list": ("server.commands.models_read", "every model and version of a store"),
     "show": ("server.commands.models_read", "what a bundle says of itself"),
-    "diff": ("server.commands.models_read", "what differs between two bundles"),
     "verify": ("server.commands.models_verify", "hashes, and every engine on the bundle's check pictures"),
     "build": ("server.commands.models_write", "make the FP32 bundle of a zoo model from its weight package"),
     "import": ("server.commands.models_write", "make a bundle of an ONNX file or a torch checkpoint"),
@@ -33,7 +32,11 @@ Action = Callable[[argparse.Namespace, Store], int]
 
 def main(arguments: list[str]) -> int:
     """Run one action of ``quickeye models``; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="quickeye models", description="Models of a store.")
+    parser = argparse.ArgumentParser(
+        prog="quickeye models",
+        description="Models of a store.",
+        epilog="Beside these, diff: quickeye models diff --help.",
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, (module, text) in ACTIONS.items():
         action = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")

@@ -1,4 +1,4 @@
-"""``quickeye models list | show | diff``: from manifests alone, no model is run."""
+"""``quickeye models list | show``: from manifests alone, no model is run."""
 
 import argparse
 import json
@@ -8,12 +8,10 @@ from typing import Any
 from model_zoo.bundle import Bundle
 from model_zoo.errors import BundleError
 from model_zoo.store import Store, parse_reference
-from server.commands.tables import file_size, table
+from model_zoo.tables import file_size, table
 
 # What an accuracy entry may call the share of pictures whose first answer is right.
 _TOP_1 = ("top1", "top_1", "top-1")
-# Differ between any two bundles, and say nothing.
-_PLAIN = ("name", "version", "files")
 
 
 def add_list_flags(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +81,7 @@ def _description(bundle: Bundle) -> Iterator[str]:
             ["outputs", ", ".join(f"{o.name} ({o.kind}, {o.activation})" for o in spec.outputs)],
             ["precision", spec.precision],
             ["runs on", ", ".join(spec.runs_on)],
+            ["unknown", "-" if manifest.abstain is None else f"below a score of {manifest.abstain.threshold:.4f}"],
             ["parent", spec.parent or "-"],
             ["made by", steps],
             ["licence", spec.licence],
@@ -98,54 +97,3 @@ def _description(bundle: Bundle) -> Iterator[str]:
     for speed in manifest.latency:
         where = f"{speed.device}, {speed.backend}, {speed.threads} threads, batch {speed.batch}"
         yield f"latency: p50 {speed.p50_ms:.4g} ms, {speed.images_per_s:.4g} images/s ({where})"
-
-
-def add_diff_flags(parser: argparse.ArgumentParser) -> None:
-    """``diff MODEL MODEL``."""
-    parser.add_argument("first", help="NAME or NAME/VERSION")
-    parser.add_argument("second", help="NAME or NAME/VERSION")
-
-
-def run_diff(flags: argparse.Namespace, store: Store) -> int:
-    """What the two manifests say differently; files by size, labels by line."""
-    bundles = [store.open(*parse_reference(text)) for text in (flags.first, flags.second)]
-    first, second = ({**dict(_flat(_facts(bundle)))} for bundle in bundles)
-    fields = [field for field in {**first, **second} if first.get(field) != second.get(field)]
-    if flags.json:
-        found = {field: [first.get(field), second.get(field)] for field in fields}
-        names = [f"{bundle.spec.name}/{bundle.spec.version}" for bundle in bundles]
-        print(json.dumps({"models": names, "differences": found}, indent=2, ensure_ascii=False))
-    elif not fields:
-        print("no difference")
-    else:
-        rows = [[field, _text(first.get(field)), _text(second.get(field))] for field in fields]
-        print(table([["FIELD", flags.first, flags.second], *rows]))
-    return 0
-
-
-def _facts(bundle: Bundle) -> dict[str, Any]:
-    """The manifest without what differs anyway, lists keyed by what their entries are about."""
-    content = bundle.manifest.model_dump(mode="json", by_alias=True, exclude=set(_PLAIN))
-    content["files"] = {file.path: {"bytes": file.bytes, "sha256": file.sha256[:12]} for file in bundle.manifest.files}
-    content["labels"] = {str(index): label for index, label in enumerate(bundle.labels)}
-    content["accuracy"] = {
-        f"{a.dataset}/{a.split}/{a.metric}": {"value": a.value, "n": a.n} for a in bundle.manifest.accuracy
-    }
-    content["latency"] = {
-        f"{s.device}/{s.backend}/{s.threads}/{s.batch}": {"p50_ms": s.p50_ms, "images_per_s": s.images_per_s}
-        for s in bundle.manifest.latency
-    }
-    return content
-
-
-def _flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """Leaves of nested objects by dotted path; lists are leaves."""
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{path}.{key}" if path else str(key))
-    elif value != {}:
-        yield path, value
-
-
-def _text(value: object) -> str:
-    return "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

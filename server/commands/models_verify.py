@@ -10,9 +10,9 @@ from model_zoo.bundle import Bundle
 from model_zoo.check import CheckVerdict
 from model_zoo.errors import ModelZooError
 from model_zoo.store import Store, parse_reference
+from model_zoo.tables import table
 from server.backends import BACKENDS, Backend, BackendOptions
 from server.backends.errors import BackendError, BackendUnavailableError, CheckFailedError
-from server.commands.tables import table
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from model_zoo.bundle import Bundle
 from model_zoo.errors import BundleError, ImportRefusedError
 from model_zoo.manifest import NAME_IN_WORDS, refuse_bad_name
 from model_zoo.store import Store, parse_reference
+from model_zoo.tables import file_size
 from server.commands.label_file import read_label_file
-from server.commands.tables import file_size
 from server.number_flag import whole_number
 
 if TYPE_CHECKING:

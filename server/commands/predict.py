@@ -50,6 +50,8 @@ class FileOutcome:
             "height": self.answer.height,
             "error": None,
         }
+        if self.answer.unknown:
+            told["unknown"] = True
         return told if self.overlay is None else {**told, "overlay": str(self.overlay)}
 
 
@@ -201,11 +203,11 @@ def _print_text(outcomes: Iterable[FileOutcome], column: int) -> int:
 
 
 def rows(file: Path, answer: Answer, column: int) -> list[str]:
-    """One line per class: the file on the first, the score in percent, the label."""
-    names = [_shown(file), *[""] * len(answer.predictions)]
-    return [
-        f"{name:<{column}}  {one.score:7.2%}  {one.label}" for name, one in zip(names, answer.predictions, strict=False)
-    ]
+    """One line per class: the file on the first, the score in percent, the label; before them ``unknown`` if it is."""
+    texts = ["unknown"] if answer.unknown else []
+    texts += [f"{one.score:7.2%}  {one.label}" for one in answer.predictions]
+    names = [_shown(file), *[""] * len(texts)]
+    return [f"{name:<{column}}  {text}" for name, text in zip(names, texts, strict=False)]
 
 
 def _shown(file: Path) -> str:

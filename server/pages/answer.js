@@ -1,11 +1,11 @@
-/** An answer on the page: labels with bars, and where the time went. Made once, then kept up to date. */
+/** An answer on the page: labels with bars, and where the time went. Made once. */
 
 import { make, ms } from "./page.js";
 
 const STAGES = ["queue", "decode", "preprocess", "infer", "postprocess"];
 const SCROLLS_FROM = 9;
 
-/** How scores read: shares as per cent, raw logits as they are. */
+/** Shares as per cent, raw logits as they are. */
 function reading(predictions) {
   const scores = predictions.map(({ score }) => score);
   const shares = scores.every((score) => score >= 0 && score <= 1);
@@ -14,23 +14,22 @@ function reading(predictions) {
   return { told, length: (score) => 100 * Math.max(0, score) / most };
 }
 
-/** The best label in words, for those who listen. */
-export function inOneLine(predictions) {
+/** The best label, for those who listen. */
+export function inOneLine({ predictions, unknown }) {
   const [best] = predictions;
-  return best ? `${best.label}, ${reading(predictions).told(best.score)}` : "no label";
+  return (unknown ? "unknown, " : "") + (best ? `${best.label}, ${reading(predictions).told(best.score)}` : "no label");
 }
 
-/** The ranking. Its rows stay, so that bars move instead of starting anew. */
+/** The ranking. Its rows stay, so that bars move. */
 export class Labels {
   constructor() {
     this.element = make("div");
     this.list = Object.assign(make("ol", "labels"), { ariaLabel: "Labels, best first" });
-    this.none = make("p", "waiting", "No label scored enough.");
-    this.none.hidden = true;
-    this.element.append(this.list, this.none);
+    this.none = make("p", "waiting");
+    this.element.append(this.none, this.list);
   }
 
-  show(predictions) {
+  show({ predictions, unknown }) {
     const { told, length } = reading(predictions);
     while (this.list.children.length > predictions.length) this.list.lastChild.remove();
     predictions.forEach(({ label, score }, rank) => {
@@ -40,8 +39,9 @@ export class Labels {
       share.textContent = told(score);
       bar.firstChild.style.width = `${length(score)}%`;
     });
-    this.none.hidden = predictions.length > 0;
-    this.list.hidden = predictions.length === 0;
+    this.none.textContent = unknown ? "Unknown" : "No label scored enough.";
+    this.none.hidden = !unknown && predictions.length;
+    this.list.hidden = !predictions.length;
     if (predictions.length >= SCROLLS_FROM) this.list.tabIndex = 0; else this.list.removeAttribute("tabindex");
     return this;
   }

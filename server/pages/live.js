@@ -238,14 +238,14 @@ function tick(now) {
 
 function showLatest(now) {
   if (!latest) return;
-  const { predictions } = latest;
+  const answer = latest;
   latest = null;
-  labels.show(predictions);
-  const label = predictions[0]?.label;
+  labels.show(answer);
+  const label = answer.unknown ? "unknown" : answer.predictions[0]?.label;
   if (label !== spoken.label) spoken = { ...spoken, label, since: now };
   if (!label || label === spoken.told || now - spoken.since < LABEL_STANDS_MS || now - spoken.at < SPOKEN_EVERY_MS) return;
   spoken = { ...spoken, told: label, at: now };
-  say(inOneLine(predictions));
+  say(inOneLine(answer));
 }
 
 const rate = (moments, now) => moments.length < 2 ? 0 : moments.length / Math.max(0.5, (now - moments[0]) / 1000);

@@ -128,10 +128,10 @@ async function whyNot(item, bytes) {
 
 function showAnswer(item, body, result) {
   item.about.textContent = `${result.width} × ${result.height} · ${size(item.file.size)} · ${body.model} v${body.version}`;
-  item.said = inOneLine(result.predictions);
+  item.said = inOneLine(result);
   const told = `${ms(item.roundTrip)} round trip · batch of ${result.batch_size ?? 1}`;
   const times = new Times().show(result.timing_ms, body.timing_ms?.total ?? 0, told);
-  item.answer.replaceChildren(new Labels().show(result.predictions).element, times.element);
+  item.answer.replaceChildren(new Labels().show(result).element, times.element);
 }
 
 async function showHeat(item, { class_activation: map, width, height }, model) {

@@ -61,6 +61,12 @@ CLASS_ACTIVATION_SCHEMA: dict[str, Any] = {
     },
 }
 
+# Of one result; streams tell the same.
+UNKNOWN_SCHEMA: dict[str, Any] = {
+    "const": True,
+    "description": "the best class scores below the threshold that the bundle holds: none of these, or not sure enough",
+}
+
 _RESULT = {
     "type": "object",
     "required": ["predictions", "width", "height", "error"],
@@ -79,6 +85,7 @@ _RESULT = {
         "timing_ms": {"type": "object", "properties": dict.fromkeys(_STAGES, _NUMBER)},
         "batch_size": {"type": "integer"},
         "class_activation": CLASS_ACTIVATION_SCHEMA,
+        "unknown": UNKNOWN_SCHEMA,
     },
 }
 

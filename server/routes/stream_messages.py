@@ -8,7 +8,7 @@ from typing import Any
 
 from model_zoo.magic import FORMATS
 from server.job import STAGES
-from server.routes.predict_openapi import CLASS_ACTIVATION_SCHEMA
+from server.routes.predict_openapi import CLASS_ACTIVATION_SCHEMA, UNKNOWN_SCHEMA
 from server.streams.control import MAX_ID
 from server.streams.frame import HEADER, MAGIC
 from server.streams.options import MAY_BE_NULL, OPTIONS, StreamOptions
@@ -76,11 +76,16 @@ SCHEMAS: dict[str, Schema] = {
             "batch_size": _COUNT,
             "age_ms": {**_NUMBER, "description": "from the frame's arrival to this event leaving"},
             "reused": {"type": "boolean", "description": "the gate was closed: the scores are the last run frame's"},
-            "unchanged": {"const": True, "description": "with only_changed: the best class is the one told last"},
+            "unchanged": {
+                "const": True,
+                "description": "with only_changed: best class and unknown are as told last",
+            },
             "class_activation": CLASS_ACTIVATION_SCHEMA,
+            "unknown": UNKNOWN_SCHEMA,
         },
         "unchanged",
         "class_activation",
+        "unknown",
     ),
     "dropped": _typed("dropped", {"seq": _SEQ, "captured_at": _CAPTURED_AT, "reason": {"enum": list(REASONS)}}),
     "error": _typed(
@@ -152,6 +157,7 @@ EXAMPLES: dict[str, list[dict[str, Any] | str]] = {
         _RESULT,
         _SHORT,
         {**_RESULT, "class_activation": _MAP},
+        {**_RESULT, "unknown": True},
     ],
     "dropped": [{"type": "dropped", **_SEEN, "reason": "superseded"}],
     "error": [

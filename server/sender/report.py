@@ -74,6 +74,7 @@ class PictureLines:
             return
         if isinstance(told, Result):
             best = f"{score(told.best.score)} {told.best.label}" if told.best is not None else "–"
+            best = f"unknown, {best}" if told.unknown else best
             what = "unchanged" if told.unchanged else best
         else:
             what = told.reason if isinstance(told, Dropped) else f"{told.code}: {told.message}"

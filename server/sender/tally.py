@@ -60,6 +60,7 @@ class StreamTally:
     errors: Counter[str] = field(default_factory=Counter)
     connections: int = 0
     predictions: tuple[Prediction, ...] = ()
+    unknown: bool = False
     model: str = ""
     last_error: str = ""
 
@@ -125,4 +126,4 @@ class StreamTally:
         if result.round_trip_ms is not None:
             self._round_trips_ms.append(result.round_trip_ms)
         if not result.unchanged:
-            self.predictions = result.predictions
+            self.predictions, self.unknown = result.predictions, result.unknown

@@ -50,7 +50,7 @@ def unanswered(tally: StreamTally) -> str:
 def status(tally: StreamTally) -> str:
     """One line for a log."""
     best = tally.predictions[0] if tally.predictions else None
-    label = f"{score(best.score)} {best.label}" if best else "–"
+    label = f"{'unknown, ' * tally.unknown}{score(best.score)} {best.label}" if best else "–"
     return (
         f"{clock_time(tally.seconds)}  {tally.rate_in.per_s:.1f} in/s  {tally.rate_out.per_s:.1f} out/s  "
         f"round trip {latency(tally.round_trip_ms)}  dropped {tally.dropped.total():,}  "

@@ -99,7 +99,8 @@ class LiveView:
         title = f"{self._title}  {tally.model}"
         room = max(0, min(self._classes, rows - len(below) - 2))
         classes = prediction_rows(tally.predictions[:room], blocks=self._blocks)
-        return [title, self._answered, *classes, *[""] * (room - len(classes)), *below][: max(1, rows)]
+        answered = f"{self._answered}  unknown" if tally.unknown else self._answered
+        return [title, answered, *classes, *[""] * (room - len(classes)), *below][: max(1, rows)]
 
     def _write(self, text: str) -> None:
         text = text if self._blocks else text.replace("–", "-")

@@ -48,7 +48,7 @@ def result(stamp: Stamp, spec: ModelSpec, answer: Answer, age_s: float) -> Event
 
 
 def unchanged(event: Event) -> Event:
-    """The same result, told in short: its best class is the one that was told last."""
+    """The same result, told in short: its best class is the one that was told last, and as (un)known."""
     return {**event, "predictions": [], "unchanged": True}
 
 

@@ -111,7 +111,8 @@ class Teller:
             return self._dropped(stamp, "stale", spec.name)
         self.tally.result(spec.name, age_s, reused=answer.reused)
         event = events.result(stamp, spec, answer, age_s)
-        seen = (spec.name, spec.version, answer.predictions[0].index if answer.predictions else None)
+        best = answer.predictions[0].index if answer.predictions else None
+        seen = (spec.name, spec.version, best, answer.unknown)
         if options.only_changed and seen == self._told:
             return events.unchanged(event)
         self._told = seen

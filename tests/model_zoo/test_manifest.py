@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from model_zoo.errors import BundleError
 from model_zoo.manifest import (
     MAX_MANIFEST_BYTES,
+    Abstain,
     Accuracy,
     FilePart,
     Latency,
@@ -23,6 +24,16 @@ from model_zoo.spec import ArchitectureRef, InputSpec, ModelSpec, OutputSpec, Re
 from tests.model_zoo.drafts import INPUT
 
 LOGITS = {"name": "logits", "kind": "logits", "activation": "softmax"}
+ABSTAIN = {
+    "threshold": 0.5,
+    "promise": "max_error",
+    "limit": 0.02,
+    "confidence": 0.95,
+    "dataset": "shoes",
+    "n": 400,
+    "answered": 0.9,
+    "error": 0.01,
+}
 FILE = FilePart(path="model.onnx", sha256="0" * 64, bytes=3)
 SPEC = ModelSpec(
     name="lite0",
@@ -146,7 +157,9 @@ def test_a_spec_survives_the_disk(spec: ModelSpec) -> None:
         ("files", None, "files"),
         ("files", [{"path": "model.onnx", "sha256": "0" * 64, "bytes": 1}] * 2, "twice"),
         ("files", [{"path": "manifest.json", "sha256": "0" * 64, "bytes": 1}], "must not list"),
-        ("schema", 2, "schema"),
+        ("schema", 2, "schema 2 has abstain"),
+        ("schema", 3, "reads 1 and 2"),
+        ("abstain", ABSTAIN, "schema 1 has not"),
         ("schema", True, "schema"),
         ("schema", None, "schema"),
         ("schema_number", 1, "schema_number"),
@@ -156,6 +169,47 @@ def test_a_spec_survives_the_disk(spec: ModelSpec) -> None:
 def test_a_wrong_field_is_named(field: str, value: object, reason: str) -> None:
     """The message says which field."""
     assert reason in refusal(content(**{field: value}))
+
+
+def test_a_threshold_is_schema_2_and_reads_back_the_same() -> None:
+    """A manifest without one is what it was before there were thresholds."""
+    made = manifest_of(SPEC, [FILE], abstain=Abstain.model_validate(ABSTAIN))
+    assert made.schema_number == 2
+    assert parse_manifest(made.to_json()) == made
+    assert json.loads(made.to_json())["abstain"] == ABSTAIN
+    assert "abstain" not in content()
+    assert content()["schema"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"threshold": -0.1}, "threshold"),
+        ({"threshold": 1.5}, "threshold"),
+        ({"threshold": "0.5"}, "threshold"),
+        ({"threshold": True}, "threshold"),
+        ({"limit": 0.0}, "limit"),
+        ({"limit": 1.0}, "limit"),
+        ({"confidence": 1.0}, "confidence"),
+        ({"promise": "best_effort"}, "promise"),
+        ({"n": 0}, "n"),
+        ({"answered": 1.1}, "answered"),
+        ({"error": -0.1}, "error"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_an_absurd_threshold_is_refused(changes: dict[str, object], reason: str) -> None:
+    """Scores and shares are fractions."""
+    assert f"abstain.{reason}" in refusal(content(schema=2, abstain=ABSTAIN | changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"outputs": [{**LOGITS, "activation": "none"}]}, {"task": "embedding"}, {"task": "detection"}],
+)
+def test_a_threshold_needs_scores_between_0_and_1(changes: dict[str, object]) -> None:
+    """Of raw logits nobody knows what 0.5 means."""
+    assert "softmax or sigmoid" in refusal(content(schema=2, abstain=ABSTAIN, **changes))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from model_zoo.architectures import ARCHITECTURES, build, input_spec
 from model_zoo.architectures.pruned import LONGEST, describe, is_depthwise, narrow, sized_layers, widths
@@ -120,6 +121,44 @@ def test_the_input_is_that_of_the_whole_network() -> None:
 def test_what_describes_no_narrower_network_is_refused(layers: str, reason: str) -> None:
     with pytest.raises(UnknownArchitectureError, match=reason):
         build("pruned:grey28", 10, layers=layers)
+
+
+class Grouped(nn.Module):
+    """A grouped convolution of 8 channels in two groups, between others."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 8, 1)
+        self.norm = nn.BatchNorm2d(8, affine=False, track_running_stats=False)
+        self.grouped = nn.Conv2d(8, 8, 1, groups=2)
+        self.second = nn.Conv2d(8, 8, 1)
+        self.fc = nn.Linear(8, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, 1, H, W) → (N, classes)."""
+        out: torch.Tensor = self.fc(self.second(self.grouped(self.norm(self.first(x)))).mean((2, 3)))
+        return out
+
+
+@pytest.fixture
+def _grouped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "grouped", f"{__name__}:Grouped")
+    monkeypatch.setattr("model_zoo.architectures.pruned.input_spec", lambda _: input_spec("grey28"))
+
+
+@pytest.mark.usefixtures("_grouped")
+@pytest.mark.parametrize("width", ["4", "4-8", "8-4", "2", "8-6"])
+def test_a_grouped_convolution_stays_as_it_is(width: str) -> None:
+    assert build("pruned:grouped", 3, layers="1-8 8 8 8-4 4").eval()(picture()).shape == (2, 3)
+    for norm in ("4", "8"):
+        with pytest.raises(UnknownArchitectureError, match="it is a grouped convolution and stays 8-8"):
+            build("pruned:grouped", 3, layers=f"1-{norm} {norm} {width} 8 8")
+
+
+def test_a_batch_norm_that_has_nothing_of_its_own_gets_narrower() -> None:
+    norm = nn.BatchNorm2d(8, affine=False, track_running_stats=False)
+    narrow(norm, torch.arange(3), torch.arange(3))
+    assert widths(norm) == (3, 3)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"layers": 3}, {"layers": True}])

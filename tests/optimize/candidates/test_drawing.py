@@ -20,7 +20,8 @@ def test_every_candidate_is_a_point_that_leads_to_its_line_and_tells_its_figures
     links = drawn.findall("a")
     assert [one.get("href") for one in links] == ["#candidate-parent", "#candidate-a<b", "#candidate-c"]
     assert "2.00 times as fast" in (links[1].findtext("title") or "")
-    circles = [one.find("circle") for one in links]
+    assert all(one.get("data-says") == one.findtext("title") == one.get("aria-label") for one in links)
+    circles = [one.findall("circle")[-1] for one in links]
     assert [one.get("class") for one in circles if one is not None] == ["parent", "kept", "beaten"]
     places = [(float(one.get("cx", "")), float(one.get("cy", ""))) for one in circles if one is not None]
     assert all(0 < x < WIDTH and 0 < y < HEIGHT for x, y in places)

@@ -12,9 +12,10 @@ from model_zoo.architectures import ARCHITECTURES, build
 from model_zoo.architectures.pruned import sized_layers
 from model_zoo.spec import ArchitectureRef
 from optimize.errors import PassError
+from optimize.pruning.dead_channels import remove
 from optimize.pruning.groups import ChannelGroup, channel_groups
 from optimize.pruning.options import PruneOptions
-from optimize.pruning.prune import cut, prune
+from optimize.pruning.prune import lost_positions, prune
 from optimize.training.network.stages import stages
 from tests.optimize.pruning.nets import CLASSES, SHORT, pictures, zoo_network
 
@@ -91,7 +92,7 @@ def test_the_pruned_network_is_the_whole_one_with_those_channels_at_zero(name: s
     kept = [torch.randperm(group.channels)[: group.channels // 2].sort().values for group in groups]
 
     silence(whole, groups, kept)
-    cut(narrow, groups, kept)
+    remove(narrow, lost_positions(groups, kept))
 
     with torch.no_grad():
         expected, got = whole(batch), narrow(batch)

@@ -16,11 +16,11 @@ from model_zoo.bundle import Bundle
 from model_zoo.check import CheckVerdict
 from model_zoo.manifest import Accuracy, Latency, Lineage
 from model_zoo.store import Store
+from model_zoo.tables import table
 from server.backends import BackendOptions
 from server.backends.errors import BackendLoadError, BackendUnavailableError, CheckFailedError
 from server.commands.models import ACTIONS, main
 from server.commands.models_verify import engine_trial, verify
-from server.commands.tables import table
 from tests.model_zoo.drafts import draft
 from tests.model_zoo.onnx_graphs import body, model
 
@@ -119,7 +119,6 @@ def test_show(store: Store, capsys: Output) -> None:
         (["show", "means/7"], "there are: 1, 2"),
         (["show", "../means"], "NAME/VERSION"),
         (["show", "other"], "CARD.md"),
-        (["diff", "means/1", "other"], "CARD.md"),
         (["remove", "means/7", "--yes"], "there are: 1, 2"),
     ],
 )
@@ -143,7 +142,7 @@ def test_a_name_that_can_be_none_is_said_before_anything_is_read(tmp_path: Path,
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("words", [[], ["fly"], ["show"], ["import", "x.onnx"], ["list", "--nope"], ["diff", "means"]])
+@pytest.mark.parametrize("words", [[], ["fly"], ["show"], ["import", "x.onnx"], ["list", "--nope"]])
 def test_wrong_usage_is_two(words: list[str], capsys: Output) -> None:
     """Exit code 2, and how it is used."""
     assert call(*words) == 2
@@ -155,24 +154,6 @@ def test_every_action_explains_itself(action: str, capsys: Output) -> None:
     """``--help`` works without a store."""
     assert call(action, "--help") == 0
     assert "--store DIR" in capsys.readouterr().out
-
-
-def test_diff(store: Store, capsys: Output) -> None:
-    """Only what differs, by field."""
-    assert call("diff", "means/1", "means/2", "--json", "--store", store.root) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["models"] == ["means/1", "means/2"]
-    differences = found["differences"]
-    assert differences["precision"] == ["fp32", "int8"]
-    assert differences["labels.2"] == ["blue", "violet"]
-    assert differences["lineage.parent"] == [None, "means/1"]
-    assert differences["accuracy.d/val/top1.value"] == [None, 0.85]
-    assert differences["files.labels.txt.bytes"] == [15, 17]
-    assert not [field for field in differences if field.startswith(("input", "files.model.onnx", "version"))]
-    assert call("diff", "means/1", "means/2", "--store", store.root) == 0
-    assert "fp32" in capsys.readouterr().out
-    assert call("diff", "means/1", "means/1", "--store", store.root) == 0
-    assert capsys.readouterr().out == "no difference\n"
 
 
 def test_remove(store: Store, capsys: Output) -> None:

@@ -1,0 +1,96 @@
+"""How long a network of some widths takes, as a share of the parent's time, on the engine that serves the parent.
+
+In a run each answer is journaled before it is used, by the input's size and the widths: a run that was killed
+prunes on by the same figures, and candidates share them.
+"""
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from model_zoo.bundle import Bundle, BundleDraft
+from model_zoo.check import make_check, synthetic_pictures
+from model_zoo.store import Store
+from optimize.candidates.journal import Journal
+from optimize.candidates.narrow_graph import narrow_graph
+from optimize.candidates.recipe import Measuring
+from optimize.candidates.speed import times_as_fast
+from optimize.errors import PassError
+from optimize.judging.arithmetic import open_model, runtime_faults
+from optimize.judging.judged_model import BundleModel
+from optimize.pruning.cost import Widths
+from optimize.pruning.latency import Clock
+from server.backends.errors import BackendError
+
+# Of what is measured of a candidate: many widths are timed.
+PART = 1 / 3
+
+
+class WidthClock:
+    """A ``Clock`` of ``bundle``'s network at its input size; the parent's engine is opened when first needed."""
+
+    def __init__(self, bundle: Bundle, parent: Bundle, options: Measuring) -> None:
+        """
+        Args:
+            bundle: as exported, of the network's own widths.
+        """
+        self._bundle, self._parent, self._options = bundle, parent, options
+        self._beside: BundleModel | None = None
+
+    def __call__(self, widths: Widths) -> float:
+        """Share of the parent's time of one picture.
+
+        Raises:
+            PassError: a graph so narrow can't be made, or the engine does not take it.
+        """
+        options = self._options
+        if self._beside is None:
+            self._beside = BundleModel(self._parent, options.backend, threads=options.threads)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                bundle = self._narrow(widths, Path(folder))
+                model = BundleModel(bundle, self._beside.backend_name, threads=options.threads)
+                try:
+                    return 1 / times_as_fast(model, self._beside, PART * options.seconds)
+                finally:
+                    model.close()
+            except runtime_faults() + (BackendError,) as error:  # noqa: RUF005
+                raise PassError(f"the time of narrower layers can't be measured, so say macs: {error}") from error
+
+    def close(self) -> None:
+        """Close the parent's engine."""
+        if self._beside is not None:
+            self._beside.close()
+            self._beside = None
+
+    def _narrow(self, widths: Widths, folder: Path) -> Bundle:
+        spec = self._bundle.spec
+        model = narrow_graph(self._bundle.read_model(), widths)
+        run = open_model(model, "reference")
+        pictures = synthetic_pictures(spec.input.height, spec.input.width, spec.input.channels)
+        draft = BundleDraft(
+            name="narrow",
+            input=spec.input,
+            labels=self._bundle.labels,
+            model=model,
+            check=make_check(pictures, lambda batch: [run(np.asarray(batch))], names=["logits"]),
+            card="# narrow\n\nFor its speed alone.\n",
+            licence=spec.licence,
+            source=spec.source,
+        )
+        return Store(folder).write(draft)
+
+
+def journaled(clock: Clock, bundle: Bundle, folder: Path) -> Clock:
+    """``clock``, asked once for each size and widths in the run in ``folder``."""
+    journal, spec = Journal(folder), bundle.spec.input
+
+    def share(widths: Widths) -> float:
+        said = json.dumps([spec.height, spec.width, sorted(widths.items())])
+        key = hashlib.sha256(said.encode()).hexdigest()[:16]
+        return float(journal.once(f"time {key}", lambda: {"share": clock(widths)})["share"])
+
+    return share

@@ -1,0 +1,50 @@
+"""A bundle with a threshold for "unknown" is the next version of it: the same files, another manifest and card."""
+
+from model_zoo.bundle import Bundle, BundleDraft
+from model_zoo.manifest import Abstain, Lineage, Pass
+from model_zoo.store import Store
+
+CARD_HEADING = "## Unknown"
+
+
+def with_threshold(bundle: Bundle, abstain: Abstain, says: str) -> Bundle:
+    """Write the bundle's next version, with ``abstain``, into the store where it lies.
+
+    Args:
+        says: the same in words, for the card.
+    Raises:
+        BundleError: the store is read-only, or the disk refused.
+    """
+    spec, weights = bundle.spec, bundle.weights_path
+    return Store(bundle.folder.parents[1]).write(
+        BundleDraft(
+            name=spec.name,
+            task=spec.task,
+            input=spec.input,
+            labels=bundle.labels,
+            model=bundle.read_model(),
+            check=bundle.check(),
+            card=_card(bundle.read("CARD.md").decode(), says),
+            licence=spec.licence,
+            source=spec.source,
+            outputs=spec.outputs,
+            precision=spec.precision,
+            runs_on=spec.runs_on,
+            architecture=spec.architecture,
+            weights=None if weights is None else bundle.read(weights.name),
+            lineage=Lineage(
+                parent=f"{spec.name}/{spec.version}",
+                passes=(Pass(name="abstain", parameters=abstain.model_dump(mode="json")),),
+                tools=bundle.manifest.lineage.tools,
+            ),
+            accuracy=bundle.manifest.accuracy,
+            latency=bundle.manifest.latency,
+            abstain=abstain,
+        )
+    )
+
+
+def _card(text: str, says: str) -> str:
+    """The card with these words at its end, in the place of those that an earlier threshold left there."""
+    before = text.partition(f"\n{CARD_HEADING}\n")[0].rstrip()
+    return f"{before}\n\n{CARD_HEADING}\n\n{says[:1].upper()}{says[1:]}.\n"
