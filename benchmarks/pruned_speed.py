@@ -120,7 +120,8 @@ def main() -> None:
         f"{one['kept']:6.2f}   {'ok' if float(str(one['kept'])) >= BAR else 'MISSED'}"
         for one in rows
     ]
-    publish({"rows": rows, "round_to": flags.round_to, "scope": flags.scope, "threads": 1}, lines, as_json=flags.json)
+    said = {"round_to": flags.round_to, "scope": flags.scope, "side": flags.side, "seconds": flags.seconds}
+    publish({"rows": rows, **said, "threads": 1}, lines, as_json=flags.json)
 
 
 if __name__ == "__main__":

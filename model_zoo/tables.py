@@ -18,3 +18,8 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 def file_size(size: int) -> str:
     """``5.2 MB``, ``1.7 kB``; powers of ten."""
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 thread``, ``2,000 threads``; nouns whose plural takes an s."""
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"

@@ -1,5 +1,6 @@
 // The front's points tell their figures below the drawing: to a pointer, to the keyboard (Tab, arrows) and to a finger,
-// whose first tap shows and whose second follows the link. Both drawings mark the same candidate.
+// whose first tap shows and whose second follows the link. Both drawings mark the same candidate. A screen reader reads
+// the link's own label, which says the same. Arrows with Alt, Ctrl, Meta or Shift are the browser's.
 const points = [...document.querySelectorAll(".front a")];
 const told = document.getElementById("told");
 
@@ -27,6 +28,7 @@ for (const point of points) {
     isFirstTap = false;
   });
   point.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const way = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
     if (way) { event.preventDefault(); step(point, way); }
   });

@@ -16,9 +16,10 @@ from optimize.errors import CheckpointError, DataError, RunError
 from optimize.training.bundle_at import bundle_at
 from optimize.training.compound_run import PARENT_STORE, Train, noted, open_folder, write_data_report
 
-# What may be said otherwise when a run is continued: no figure depends on it.
+# In the words of an error of ``read_data``.
 _OTHER_CLASSES = "classes that are not among"
 KIND = "optimization"
+# What may be said otherwise when a run is continued: no figure depends on it.
 FREE = (
     "budget.max_drop",
     "budget.strict",

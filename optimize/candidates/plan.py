@@ -1,19 +1,19 @@
 """What is tried where no recipe says: a plan for this parent, the cheap and the likely first."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from model_zoo.bundle import Bundle
+from optimize.candidates.steps import Content
 from optimize.errors import RecipeError
 from optimize.search.options import Span
 
 if TYPE_CHECKING:
     from optimize.candidates.recipe import CandidateEntry
 
-Content = dict[str, Any]
-
-# Of a recovery, and candidates of a search that only time ends, where nobody says.
+# Of a recovery, where nobody says.
 EPOCHS = 3
+# Candidates of the search after the plan, which time ends as a rule.
 MANY = 100
 SHARES = (0.75, 0.5, 0.35)
 # Of the parent's input side.

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from optimize.candidates.steps import OWN, STEPS
+from optimize.candidates.steps import OWN, STEPS, Content
 from optimize.errors import RecipeError
 from optimize.search.options import Span, Value
 from optimize.training.recipe_entries import Entry
 
-Content = dict[str, Any]
 # What only mends: without a step before it there is nothing to mend.
 _MENDS = ("finetune",)
 
@@ -34,6 +33,8 @@ def steps_of(values: dict[str, Value]) -> list[Content]:
 def values_of(steps: Sequence[Entry[Any]], space: dict[str, Span]) -> dict[str, Value] | None:
     """The values that give these steps; None where the space has none."""
     by_name = {step["name"]: step for step in contents(steps)}
+    if len(by_name) < len(steps):
+        return None
     values: dict[str, Value] = {}
     for path, span in space.items():
         step, _, setting = path.partition(".")
@@ -68,9 +69,8 @@ def _possible(span: Span, step: Content | None, setting: str) -> list[Value]:
     """Values of the span that may be the step's; of a range, the step's own."""
     if span.choices is not None:
         return list(span.choices)
-    low, high = span.ends()
-    value = low if step is None else step[setting]
-    return [value] if isinstance(value, int | float) and low <= value <= high else []
+    value = span.ends()[0] if step is None else step[setting]
+    return [value] if type(value) in (int, float) and span.has(value) else []
 
 
 def _is_meant(value: Value, step: Content | None, setting: str) -> bool:
@@ -80,21 +80,3 @@ def _is_meant(value: Value, step: Content | None, setting: str) -> bool:
 
 def _is_asked(span: Span, values: dict[str, Value]) -> bool:
     return all(path in values and values[path] == wanted for path, wanted in span.when.items())
-
-
-# Settings by which a network gets smaller the less they are.
-_SIZES = ("macs", "latency", "height", "width")
-
-
-def asks_more(steps: Sequence[Entry[Any]], of: Sequence[Entry[Any]]) -> bool:
-    """Whether the steps are ``of``'s, with less of the network kept."""
-    mine, theirs = contents(steps), contents(of)
-    if mine == theirs or [step["name"] for step in mine] != [step["name"] for step in theirs]:
-        return False
-    pairs = [
-        (key, value, other.get(key)) for one, other in zip(mine, theirs, strict=True) for key, value in one.items()
-    ]
-    return all(
-        value == other or (key in _SIZES and value is not None and other is not None and value <= other)
-        for key, value, other in pairs
-    )

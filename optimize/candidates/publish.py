@@ -7,9 +7,11 @@ from pathlib import Path
 from model_zoo.bundle import Bundle, BundleDraft
 from model_zoo.manifest import Accuracy, Latency, Lineage, Pass
 from model_zoo.store import Store
+from model_zoo.tables import counted
 from optimize.candidates.recipe import OptimizeRecipe
 from optimize.candidates.result import Candidate, Paired
 from optimize.candidates.steps import STEPS
+from optimize.judging.unknown_section import with_section
 from optimize.store_swap import swap_store
 from optimize.training.run_folder import RunFolder
 
@@ -121,18 +123,17 @@ def _card(recipe: OptimizeRecipe, parent: Bundle, candidate: Candidate) -> str:
     ]
     if speed is not None:
         rows.append(
-            f"- Speed on {speed.device}, {speed.backend}, {speed.threads} threads: {speed.p50_ms:.2f} ms a picture, "
-            f"{speed.faster:.2f} times the parent's speed (± {speed.spread:.2f}); {speed.images_per_s:.0f} images/s in "
-            f"batches of {speed.batch}."
+            f"- Speed on {speed.device}, {speed.backend}, {counted(speed.threads, 'thread')}: {speed.p50_ms:.2f} ms a "
+            f"picture, {speed.faster:.2f} times the parent's speed (± {speed.spread:.2f}); "
+            f"{speed.images_per_s:.0f} images/s in batches of {speed.batch}."
         )
     if candidate.val is not None:
         rows.append(f"- On the pictures that chose it: {paired_words(candidate.val, labelled=recipe.labelled)}.")
     if candidate.verdict is not None:
         rows.append(f"- Guard: {candidate.verdict.says}")
-    if candidate.threshold is not None:
-        rows.append(f"- Answers {candidate.threshold.says}.")
     rows += ["", f"Licence: {parent.spec.licence}. Source: {parent.spec.source}.", ""]
-    return "\n".join(rows)
+    card = "\n".join(rows)
+    return card if candidate.threshold is None else with_section(card, candidate.threshold.says)
 
 
 def step_words(step: dict[str, object]) -> str:

@@ -4,13 +4,14 @@ What it makes is a float network like any other, whose weights lie where roundin
 the next step, writes the INT8 graph. ``docs/qat.md`` tells it to users.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from optimize.candidates.steps import Content
 from optimize.candidates.training_steps import Finetune
 
 
 class Qat(Finetune):
     """Settings, those of ``Finetune``."""
 
-    called = "qat"
-    forced: ClassVar[dict[str, Any]] = {"precision": "int8"}
+    called: ClassVar[str] = "qat"
+    forced: ClassVar[Content] = {"precision": "int8"}

@@ -14,7 +14,7 @@ from model_zoo.manifest import NAME_PATTERN
 from optimize.candidates.search_options import Searching
 from optimize.choice import Choice, WholeRecipe
 from optimize.data.options import DataOptions
-from optimize.judging.abstain import Wanted
+from optimize.judging.threshold import Wanted
 from optimize.training.recipe_entries import Entry, entry_of
 
 _STEP = entry_of("optimize.candidates.steps:STEPS")
@@ -62,8 +62,8 @@ class Abstaining(Choice):
         max_unknown: at most so many per cent of the pictures are unknown.
     """
 
-    max_error: Annotated[float, Field(gt=0, lt=100)] | None = None
-    max_unknown: Annotated[float, Field(gt=0, lt=100)] | None = None
+    max_error: Annotated[float, Field(ge=0.01, lt=100)] | None = None
+    max_unknown: Annotated[float, Field(ge=0.01, lt=100)] | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from optimize.candidates.speed import Speed
-from optimize.judging.abstain import Threshold
+from optimize.judging.threshold import Threshold
 
 # made: a bundle that was measured; failed: a step could not be done; dropped: not worth a step;
 # waiting: time ended before it.
@@ -109,7 +109,7 @@ class Result:
         budget: points.
         best: name of the fastest candidate that the guard passes; None: none passes.
         closest: where none passes, the one with the least drop on the guard's pictures.
-        candidates: in the recipe's order, the parent first.
+        candidates: the parent, those that the recipe names in its order, then the search's as they were proposed.
     """
 
     name: str

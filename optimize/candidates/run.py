@@ -16,23 +16,20 @@ from optimize.candidates.audit import audit
 from optimize.candidates.bench import Bench
 from optimize.candidates.chains import Chains, Steps
 from optimize.candidates.front import front
+from optimize.candidates.hopeless import why_hopeless
 from optimize.candidates.journal import Facts, Journal
 from optimize.candidates.judged import drop_words, paired, verdict
 from optimize.candidates.made import Made
-from optimize.candidates.proposed_steps import asks_more
 from optimize.candidates.recipe import PARENT, CandidateEntry
 from optimize.candidates.result import Candidate, Paired, Result, Verdict
 from optimize.candidates.speed import Speed, measure_speed
 from optimize.errors import OptimizeError, PassError, RecipeError, RunError, TrainingError
 from optimize.judging.judged_model import BundleModel
-from optimize.passes import PassConfig
 from server.backends.errors import BackendError
 
 # What ends a candidate and not the run; of these, what would be the same whenever it is tried.
 _ENDS_ONE = (OptimizeError, ModelZooError, BackendError)
 _FOR_GOOD = (PassError, RecipeError, TrainingError, UnknownArchitectureError, WeightsError)
-# A candidate that loses so many points more than it may, for sure, is not built upon by passes alone.
-HOPELESS = 5.0
 
 
 class Run:
@@ -102,8 +99,10 @@ class Run:
             proposals.learn(self.made.steps(one.name), one)
         for _ in range(recipe.search.candidates):
             if any(one.state == "waiting" for one in found) or (entry := proposals.next()) is None:
-                return
+                break
             proposals.learn(entry.steps, self._add(entry, found))
+        for fault in proposals.refused:
+            self._bench.say(f"search: some of search.space can't be made: {fault}")
 
     def _parent(self) -> Candidate:
         return self._figures(PARENT, (), self._bench.parent)
@@ -142,18 +141,8 @@ class Run:
         return bundle
 
     def _hopeless(self, entry: CandidateEntry, before: list[Candidate]) -> str:
-        """Why nothing good can come of it: one that it begins with, or that keeps more, has lost too much."""
-        limit = self._bench.recipe.budget.max_drop + HOPELESS
-        for one in before:
-            steps = self.made.steps(one.name)
-            rest = entry.steps[len(steps) :]
-            is_lost = one.val is not None and one.val.ci95[0] > limit
-            if one.val and is_lost and entry.name not in self._named and asks_more(entry.steps, steps):
-                return f"it is {one.name} with less of the network kept, which loses {one.val.drop:.1f} points already"
-            begins = bool(steps) and self._chains.key(entry.steps[: len(steps)]) == self._chains.key(steps)
-            if begins and one.val and one.val.ci95[0] > limit and all(isinstance(r.choice, PassConfig) for r in rest):
-                return f"it begins as {one.name} does, which loses {one.val.drop:.1f} points"
-        return ""
+        budget, is_named = self._bench.recipe.budget.max_drop, entry.name in self._named
+        return why_hopeless(entry, before, self.made, budget=budget, is_named=is_named)
 
     def _figures(self, name: str, steps: Steps, bundle: Bundle) -> Candidate:
         spec, model = bundle.spec.input, bundle.read_model()

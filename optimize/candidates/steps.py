@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from model_zoo.bundle import Bundle
     from optimize.candidates.bench import Bench
 
+# Tables of a recipe, as TOML has them.
+Content = dict[str, Any]
+
 _HERE = "optimize.candidates"
 
 OWN: dict[str, str] = {

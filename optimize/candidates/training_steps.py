@@ -6,19 +6,19 @@ report. Its recipe is the usual one of this kind of pictures, then the tables th
 """
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from model_zoo.bundle import Bundle
 from optimize.candidates.bench import Bench
 from optimize.candidates.recipe import OptimizeRecipe
+from optimize.candidates.steps import Content
 from optimize.choice import Choice
 from optimize.errors import RecipeError
 from optimize.training.bundle_at import bundle_at
 from optimize.training.recipe import parse_recipe
 
-Content = dict[str, Any]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 
 USUAL: Content = {
@@ -31,28 +31,19 @@ USUAL: Content = {
 }
 
 
-class _Training(Choice):
-    """A step that trains.
+class Finetune(Choice):
+    """Train what the steps before have made, on the training pictures.
 
     Attributes:
         called: in messages.
         forced: of ``[train]``, whatever the recipe says.
-    """
-
-    called: ClassVar[str]
-    forced: ClassVar[Content] = {}
-
-
-class Finetune(_Training):
-    """Train what the steps before have made, on the training pictures.
-
-    Attributes:
         epochs: passes over them.
         lr: learning rate; as ``[finetune]`` or the usual one says by default.
         taught: the parent teaches beside the labels; without, the labels alone do.
     """
 
-    called = "finetune"
+    called: ClassVar[str] = "finetune"
+    forced: ClassVar[Content] = {}
 
     epochs: Epochs = 3
     lr: Annotated[float, Field(gt=0)] | None = None
@@ -71,7 +62,7 @@ class Finetune(_Training):
         return _trained(self, model, bench, folder)
 
 
-class Student(_Training):
+class Student(Choice):
     """Another, smaller network of the zoo learns what the parent says; the steps before it do not count.
 
     Attributes:
@@ -79,8 +70,6 @@ class Student(_Training):
         weights: "pretrained", or none.
         epochs, lr, taught: as of ``Finetune``.
     """
-
-    called = "student"
 
     architecture: str
     arguments: dict[str, int | float | str | bool] = Field(default={})
@@ -113,9 +102,9 @@ def training_content(step: Finetune | Student, model: Content, recipe: OptimizeR
     Raises:
         RecipeError: ``[finetune]`` has a value where a table belongs.
     """
-    said = recipe.finetune
+    said, forced = recipe.finetune, step.forced if isinstance(step, Finetune) else {}
     own = {**USUAL, **said}
-    own["train"] = {**USUAL["train"], **_table(said, "train"), **step.forced, "epochs": step.epochs}
+    own["train"] = {**USUAL["train"], **_table(said, "train"), **forced, "epochs": step.epochs}
     if step.lr is not None:
         optimiser = own["optimiser"]
         own["optimiser"] = {**(optimiser if isinstance(optimiser, dict) else {"name": optimiser}), "lr": step.lr}

@@ -1,7 +1,7 @@
 """How long a network of some widths takes, as a share of the parent's time, on the engine that serves the parent.
 
-In a run each answer is journaled before it is used, by the input's size and the widths: a run that was killed
-prunes on by the same figures, and candidates share them.
+In a run each answer is journaled before it is used, by the network's name and arguments, the input's size and the
+widths: a run that was killed prunes on by the same figures, and candidates share them.
 """
 
 import hashlib
@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from model_zoo.architectures import PRUNED
 from model_zoo.bundle import Bundle, BundleDraft
 from model_zoo.check import make_check, synthetic_pictures
+from model_zoo.spec import ArchitectureRef
 from model_zoo.store import Store
 from optimize.candidates.journal import Journal
 from optimize.candidates.narrow_graph import narrow_graph
@@ -23,7 +25,6 @@ from optimize.judging.arithmetic import open_model, runtime_faults
 from optimize.judging.judged_model import BundleModel
 from optimize.pruning.cost import Widths
 from optimize.pruning.latency import Clock
-from server.backends.errors import BackendError
 
 # Of what is measured of a candidate: many widths are timed.
 PART = 1 / 3
@@ -44,7 +45,8 @@ class WidthClock:
         """Share of the parent's time of one picture.
 
         Raises:
-            PassError: a graph so narrow can't be made, or the engine does not take it.
+            PassError: a graph so narrow can't be made.
+            BackendError: the engine does not take it, or is not there; another time it may be.
         """
         options = self._options
         if self._beside is None:
@@ -57,7 +59,7 @@ class WidthClock:
                     return 1 / times_as_fast(model, self._beside, PART * options.seconds)
                 finally:
                     model.close()
-            except runtime_faults() + (BackendError,) as error:  # noqa: RUF005
+            except runtime_faults() as error:
                 raise PassError(f"the time of narrower layers can't be measured, so say macs: {error}") from error
 
     def close(self) -> None:
@@ -85,12 +87,21 @@ class WidthClock:
 
 
 def journaled(clock: Clock, bundle: Bundle, folder: Path) -> Clock:
-    """``clock``, asked once for each size and widths in the run in ``folder``."""
+    """``clock``, asked once for each network, size and widths in the run in ``folder``."""
     journal, spec = Journal(folder), bundle.spec.input
+    network = _unpruned(bundle.spec.architecture)
 
     def share(widths: Widths) -> float:
-        said = json.dumps([spec.height, spec.width, sorted(widths.items())])
+        said = json.dumps([*network, spec.height, spec.width, sorted(widths.items())], sort_keys=True)
         key = hashlib.sha256(said.encode()).hexdigest()[:16]
         return float(journal.once(f"time {key}", lambda: {"share": clock(widths)})["share"])
 
     return share
+
+
+def _unpruned(said: ArchitectureRef | None) -> list[object]:
+    """Name and arguments but for the widths, which the clock is asked by: a pruned network is one like another."""
+    if said is None:
+        return []
+    arguments = {key: value for key, value in said.arguments.items() if key != "layers"}
+    return [said.name.removeprefix(PRUNED), arguments]

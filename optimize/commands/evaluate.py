@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--robustness", action="store_true", help="also judge corrupted pictures")
     parser.add_argument("--no-latency", action="store_true", help="do not measure how long an answer takes")
     parser.add_argument("--stratified", action="store_true", help="resample within each class for the intervals")
-    parser.add_argument("--limit", type=_positive, default=0, metavar="N", help="so many pictures of each class")
+    parser.add_argument("--limit", type=_positive, default=0, metavar="N", help="at most N pictures of each class")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of everything that is drawn (1)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a report as one HTML file")
     parser.add_argument("--json", action="store_true", help="print JSON; fractions")
@@ -70,6 +70,9 @@ def main(arguments: list[str]) -> int:
     from optimize.judging.evaluation_text import as_text
 
     print(json.dumps(found.to_json(), indent=2, allow_nan=False) if flags.json else as_text(found))
+    if found.no_threshold:
+        print(f"quickeye evaluate: {found.no_threshold}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -137,11 +140,9 @@ def _labels(flags: argparse.Namespace) -> tuple[str, ...]:
 def _read(flags: argparse.Namespace, labels: tuple[str, ...] | None) -> tuple["Dataset", "DataReport"]:
     from optimize.data.options import DataOptions
     from optimize.data.read import read_dataset
-    from optimize.judging.ask import first_of_each_class
 
     options = DataOptions(train=flags.data, limit=flags.limit, look_alikes=False, missing_from_val="report")
-    dataset, report = read_dataset(flags.data, classes=labels, options=options)
-    return first_of_each_class(dataset, flags.limit) if flags.limit else dataset, report
+    return read_dataset(flags.data, classes=labels, options=options)
 
 
 def _write_report(

@@ -1,25 +1,29 @@
 """The flags of ``quickeye evaluate`` that choose a score below which to answer "unknown", and keep it in a bundle."""
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from optimize.judging.abstain import Wanted
     from optimize.judging.evaluation import Evaluation
     from optimize.judging.judged_model import JudgedModel
+    from optimize.judging.threshold import Wanted
+
+# Per cent; less would take more pictures than anyone has.
+LEAST = 0.01
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """``--max-error``, ``--max-unknown``, ``--save``."""
-    parser.add_argument(
-        "--max-error", type=_percent, metavar="PERCENT", help='choose a score below which to answer "unknown": of the '
-        "answers left, at most so many per cent are wrong",
-    )  # fmt: skip
-    parser.add_argument(
-        "--max-unknown", type=_percent, metavar="PERCENT", help="likewise: at most so many per cent are unknown"
-    )
-    parser.add_argument("--save", action="store_true", help="write the bundle's next version, with that score")
+    texts = {
+        "--max-error": 'choose a score below which to answer "unknown": at most PERCENT of the answers left are wrong',
+        "--max-unknown": "choose it so that at most PERCENT of the pictures are unknown",
+    }
+    for flag, text in texts.items():
+        parser.add_argument(flag, type=_percent, metavar="PERCENT", help=text)
+    text = "with one of these two: write the bundle's next version, which holds that score"
+    parser.add_argument("--save", action="store_true", help=text)
 
 
 def usage_fault(flags: argparse.Namespace) -> str:
@@ -33,7 +37,7 @@ def usage_fault(flags: argparse.Namespace) -> str:
 
 def wanted(flags: argparse.Namespace) -> "Wanted | None":
     """What the flags ask for."""
-    from optimize.judging.abstain import Wanted
+    from optimize.judging.threshold import Wanted
 
     if flags.max_error is not None:
         return Wanted("max_error", flags.max_error / 100)
@@ -45,8 +49,9 @@ def require_savable(model: "JudgedModel") -> None:
 
     Raises:
         CheckpointError: it is no bundle.
-        BundleError: it lies among the shipped ones.
+        BundleError: it lies among the shipped ones, can't be written beside, or is not the newest of its name.
     """
+    from model_zoo.errors import BundleError
     from model_zoo.store import Store
     from optimize.errors import CheckpointError
     from optimize.judging.judged_model import BundleModel
@@ -55,7 +60,17 @@ def require_savable(model: "JudgedModel") -> None:
         raise CheckpointError(
             f"{model.name} is no bundle, so no score can be kept in it; make one with quickeye models import, or build"
         )
-    Store(model.bundle.folder.parents[1]).refuse_if_read_only()
+    spec, root = model.bundle.spec, model.bundle.folder.parents[1]
+    store = Store(root)
+    store.refuse_if_read_only()
+    if not os.access(root / spec.name, os.W_OK):
+        raise BundleError(f"{root / spec.name} can't be written: no next version of {spec.name} can be kept there")
+    newest = store.versions(spec.name)[-1]
+    if newest != spec.version:
+        raise BundleError(
+            f"the next version of {spec.name} would have version {spec.version}'s model, and {newest} is the newest; "
+            f"evaluate {spec.name}/{newest}, or remove it first"
+        )
 
 
 def save(model: "JudgedModel", found: "Evaluation", dataset: str) -> None:
@@ -77,6 +92,6 @@ def _percent(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < 100:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a share in per cent between 0 and 100")
+    if not LEAST <= value < 100:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a share in per cent, from {LEAST:g} to below 100")
     return value

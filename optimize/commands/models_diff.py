@@ -2,7 +2,8 @@
 
 Facts come from the files. With ``--data`` both are asked about the same pictures, B beside A, as the report of
 ``quickeye optimize`` has a candidate beside its parent: the difference with its interval and McNemar's test, agreement,
-calibration, mistakes that come more or less often, answers that changed. It is not among the actions of
+calibration, mistakes that come more or less often, answers that changed. Bundles of other classes have no answers to
+compare: that is said, and their facts are told all the same. It is not among the actions of
 ``server.commands.models``, as the server knows nothing of judging.
 """
 
@@ -11,23 +12,22 @@ import json
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from model_zoo.bundle import Bundle
 from model_zoo.errors import ModelZooError, UnknownModelError
 from model_zoo.store import Store, parse_reference
 from model_zoo.store_flag import store_to_read
-from model_zoo.tables import file_size, table
+from optimize.commands.models_diff_text import Names, answers, differences_table, facts_table
 from optimize.errors import OptimizeError, libraries_for
-from optimize.judging.bundle_facts import BundleFacts, differences, facts_of
+from optimize.judging.bundle_facts import differences, facts_of
 from server.backends import BACKENDS
 from server.backends.errors import BackendError
 
 if TYPE_CHECKING:
+    from optimize.data.dataset import Dataset
     from optimize.judging.beside import Beside
     from optimize.judging.predictions import Predictions
-
-LONGEST_CELL = 60
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -38,7 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("first", metavar="A", help="NAME or NAME/VERSION of the store, a bundle's or a run's folder")
     parser.add_argument("second", metavar="B", help="likewise; it is told beside A")
     parser.add_argument("--data", type=Path, metavar="DIR", help="labelled pictures to ask both about")
-    parser.add_argument("--limit", type=_count, default=0, metavar="N", help="so many of each class")
+    parser.add_argument("--limit", type=_count, default=0, metavar="N", help="at most N pictures of each class")
     parser.add_argument("--backend", choices=("auto", *BACKENDS), default="auto", help="engine for both (auto)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of the bootstraps (1)")
     parser.add_argument("--store", type=Path, metavar="DIR", help="folder of bundles (default: the shipped bundles)")
@@ -51,7 +51,9 @@ def main(arguments: list[str]) -> int:
     flags = make_parser().parse_args(arguments)
     try:
         first, second = (_open(word, store_to_read(flags.store)) for word in (flags.first, flags.second))
-        found = _asked(flags, first, second) if flags.data is not None else None
+        names = _names(flags, first, second)
+        fault = _other_classes(names, first, second) if flags.data is not None else ""
+        found = _asked(flags, names, first, second) if flags.data is not None and not fault else None
         facts, changed = (facts_of(first), facts_of(second)), differences(first, second)
     except (OptimizeError, ModelZooError, BackendError) as error:
         print(f"quickeye models diff: {error}", file=sys.stderr)
@@ -67,12 +69,12 @@ def main(arguments: list[str]) -> int:
             "beside": found.to_json() if found else None,
         }
         print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
-        return 0
-    rows = [[field, *map(_text, values)] for field, values in changed.items()]
-    heading = ["FIELD", flags.first, flags.second]
-    parts = [_facts_table(*facts), table([heading, *rows]) if rows else "no difference"]
-    print("\n\n".join([*parts, *([_words(found)] if found else [])]))
-    return 0
+    else:
+        parts = [facts_table(names, *facts), differences_table(names, changed)]
+        print("\n\n".join([*parts, *([answers(found)] if found else [])]))
+    if fault:
+        print(f"quickeye models diff: {fault}", file=sys.stderr)
+    return 1 if fault else 0
 
 
 def _count(text: str) -> int:
@@ -89,90 +91,43 @@ def _open(word: str, store: Store) -> Bundle:
     return store.open(*parse_reference(word))
 
 
-def _asked(flags: argparse.Namespace, first: Bundle, second: Bundle) -> "Beside":
+def _names(flags: argparse.Namespace, first: Bundle, second: Bundle) -> Names:
+    """NAME/VERSION of each; where these are the same, what was typed."""
+    one, other = (f"{bundle.spec.name}/{bundle.spec.version}" for bundle in (first, second))
+    return (one, other) if one != other else (flags.first, flags.second)
+
+
+def _other_classes(names: Names, first: Bundle, second: Bundle) -> str:
+    """What classes one of them alone knows; nothing where both know the same."""
+    from optimize.data.listing import some
+
+    known = (set(first.labels), set(second.labels))
+    alone = (sorted(known[0] - known[1]), sorted(known[1] - known[0]))
+    told = [f"{name} alone knows {some(these)}" for name, these in zip(names, alone, strict=True) if these]
+    if not told:
+        return ""
+    return f"{names[0]} and {names[1]} know other classes: {'; '.join(told)}; so their answers can't be compared"
+
+
+def _asked(flags: argparse.Namespace, names: Names, first: Bundle, second: Bundle) -> "Beside":
     if not flags.data.exists():
         raise UnknownModelError(f"--data {flags.data}: there is nothing of that name")
     with libraries_for("judging"):
+        from optimize.data.options import DataOptions
+        from optimize.data.read import read_dataset
         from optimize.judging.beside import beside
+        from optimize.judging.class_columns import under_labels
 
-        this, other = (_answers(flags, bundle) for bundle in (second, first))
-        return beside(this, other, seed=flags.seed, names=(flags.second, flags.first))
+        options = DataOptions(train=flags.data, limit=flags.limit, look_alikes=False, missing_from_val="report")
+        dataset, _ = read_dataset(flags.data, classes=first.labels, options=options)
+        other = _answers(flags, first, dataset)
+        this = _answers(flags, second, under_labels(dataset, second.labels))
+        return beside(this, other, seed=flags.seed, names=(names[1], names[0]))
 
 
-def _answers(flags: argparse.Namespace, bundle: Bundle) -> "Predictions":
-    from optimize.data.options import DataOptions
-    from optimize.data.read import read_dataset
+def _answers(flags: argparse.Namespace, bundle: Bundle, dataset: "Dataset") -> "Predictions":
     from optimize.judging.ask import ask
     from optimize.judging.judged_model import BundleModel
 
-    options = DataOptions(train=flags.data, limit=flags.limit, look_alikes=False, missing_from_val="report")
-    dataset, _ = read_dataset(flags.data, classes=bundle.labels, options=options)
     with closing(BundleModel(bundle, None if flags.backend == "auto" else flags.backend)) as model:
         return ask(model, dataset).predictions
-
-
-def _facts_table(first: BundleFacts, second: BundleFacts) -> str:
-    """One line a fact, whether it differs or not."""
-    rows: list[list[str]] = [["", first.model, second.model]]
-    told = (_lines(first), _lines(second))
-    for name in told[0]:
-        mine, theirs = (one[name] for one in told)
-        for place in range(max(len(mine), len(theirs))):
-            cells = [one[place] if place < len(one) else "" for one in (mine, theirs)]
-            rows.append([name if place == 0 else "", *cells])
-    return table(rows)
-
-
-def _lines(one: BundleFacts) -> dict[str, tuple[str, ...]]:
-    unknown = "nothing" if one.unknown_below is None else f"below a score of {one.unknown_below:.4f}"
-    return {
-        "parent": (one.parent or "-",),
-        "made by": (one.made_by or "-",),
-        "architecture": (one.architecture or "-",),
-        "precision": (one.precision,),
-        "input": (one.input,),
-        "classes": (f"{one.classes:,}",),
-        "model.onnx": (file_size(one.bytes),),
-        "whole bundle": (file_size(one.bundle_bytes),),
-        "multiply-adds": ("not known" if one.macs is None else f"{one.macs / 1e6:.2f} million",),
-        "in integers": ("not known" if one.in_integers is None else f"{one.in_integers:.1%}",),
-        "unknown": (unknown,),
-        "accuracy": one.accuracy or ("not recorded",),
-        "latency": one.latency or ("not recorded",),
-    }
-
-
-def _words(found: "Beside") -> str:
-    """The answers on the pictures, for a person."""
-    one = found.comparison
-    low, high = (100 * edge for edge in one.ci95)
-    drawn = [100 * edge for edge in one.bootstrap95 or ()]
-    boot = ", bootstrap {:+.2f} to {:+.2f}".format(*drawn) if drawn else ""
-    rows = [
-        ["pictures", f"{one.n:,}"],
-        ["right", f"{one.top1.value:.2%}, {one.other} {one.other_top1.value:.2%}"],
-        ["difference", f"{100 * one.difference:+.2f} points; 95 % interval {low:+.2f} to {high:+.2f} (Tango){boot}"],
-        ["only one right", f"{one.only_this:,}, {one.other} {one.only_other:,}"],
-        ["McNemar", f"p = {one.p_mid:.2g} (mid-p), {one.p_exact:.2g} (exact)"],
-        ["same answer", f"{one.same_answer:.2%}"],
-        ["calibration error", f"{found.honesty.ece.value:.2%}, {one.other} {found.other_honesty.ece.value:.2%}"],
-        ["log loss", f"{found.honesty.log_loss.value:.4f}, {one.other} {found.other_honesty.log_loss.value:.4f}"],
-        ["logits", f"differ by up to {found.logits[0]:.3g}; the largest of {one.other} is {found.logits[1]:.3g}"],
-    ]
-    parts = [f"{one.this} beside {one.other}, on the same pictures", table(rows), one.verdict]
-    if found.confusions:
-        cells = [[cell.label, cell.predicted, str(cell.other), str(cell.this)] for cell in found.confusions]
-        rows = [["IS", "TAKEN FOR", one.other, one.this], *cells]
-        parts.append(f"mistakes that come more or less often\n{table(rows)}")
-    if found.flips:
-        cells = [[flip.identifier, flip.label, flip.other, flip.this] for flip in found.flips]
-        more = f" ({len(cells)} of {found.flipped:,})" if found.flipped > len(cells) else ""
-        rows = [["PICTURE", "IS", one.other, one.this], *cells]
-        parts.append(f"answers that changed{more}\n{table(rows)}")
-    return "\n\n".join(parts)
-
-
-def _text(value: Any) -> str:  # noqa: ANN401 - any JSON
-    """One cell; what is longer is in the JSON."""
-    text = "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_zoo.errors import ModelZooError
 from model_zoo.store_flag import store_to_read
+from optimize.candidates.plan import EPOCHS
 from optimize.errors import OptimizeError, RecipeError, libraries_for
 from server.backends import BACKENDS
 from server.backends.errors import BackendError
@@ -45,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-drop", type=float, metavar="POINTS", help="top-1 that may be lost (1.0)")
     parser.add_argument("--strict", action="store_true", help="the interval's bad end must be within, too")
     parser.add_argument(
-        "--epochs", type=_count, metavar="N", help="of each recovery by training (3); a recipe has its own"
+        "--epochs", type=_count, metavar="N", help=f"of each recovery by training ({EPOCHS}); a recipe has its own"
     )
     parser.add_argument(
         "--time-limit", type=_minutes, metavar="MIN",
@@ -133,6 +134,8 @@ def _run(flags: argparse.Namespace, begun: float) -> int:
     bench = open_bench(recipe, folder, parent, real_tools(shows_epochs=True).train, _say)
     for warning in bench.data.report.warnings:
         _say(f"warning: {warning}")
+    if parent.manifest.abstain is not None and recipe.abstain is None:
+        _say('the model\'s score for "unknown" goes into no candidate; [abstain] in a recipe has one chosen for each')
     limit = recipe.budget.minutes
     with alone(RunFolder(folder)):
         run = Run(bench, has_time=lambda: not limit or time.monotonic() - begun < 60 * limit)
@@ -169,7 +172,7 @@ def _word_name(word: str) -> str:
 
 
 def _planned(flags: argparse.Namespace, word: str, parent: "Bundle") -> dict[str, Any]:
-    from optimize.candidates.plan import EPOCHS, MANY, plan
+    from optimize.candidates.plan import MANY, plan
 
     return {
         "name": _name(None, word),

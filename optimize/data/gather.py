@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optimize.data.dataset import UNLABELLED, Dataset, Task
+from optimize.data.first_per_class import first_per_class
 from optimize.data.idx import parts_of_folder
 from optimize.data.image_folder import list_unlabelled
 from optimize.data.layouts import Parts, list_path
@@ -75,12 +75,6 @@ def _given(listings: Sequence[Listing], classes: tuple[str, ...]) -> tuple[Task,
     return (Task(names[0], classes),)
 
 
-def first_per_class(labels: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
-    """Places of the first ``limit`` pictures of each label, ascending."""
-    places = [np.flatnonzero(labels == label)[:limit] for label in np.unique(labels)]
-    return np.sort(np.concatenate(places))
-
-
 def _list_all(options: DataOptions, folder: Path) -> dict[str, list[Listing]]:
     trained = [(path, list_path(folder / path, options)) for path in options.train_paths]
     listings = {"train": told_apart([_pick(parts, "train", path) for path, parts in trained])}
@@ -117,12 +111,12 @@ def _unlabelled(listing: Listing, tasks: tuple[Task, ...]) -> Dataset:
 
 def _screened(datasets: Sequence[Dataset], split: str, options: DataOptions, progress: Progress | None) -> Screening:
     report = None if progress is None else lambda done, total: progress(split, done, total)
-    some = limited(datasets, options.limit) if options.limit else datasets
+    some = _limited(datasets, options.limit) if options.limit else datasets
     screenings = [screen(one, workers=options.workers, unreadable=options.unreadable, progress=report) for one in some]
     return joined(screenings, split)
 
 
-def limited(datasets: Sequence[Dataset], limit: int) -> Sequence[Dataset]:
+def _limited(datasets: Sequence[Dataset], limit: int) -> Sequence[Dataset]:
     """The first ``limit`` pictures of each class of all of them together; sets of which none is left are left out."""
     if not any(map(len, datasets)):
         return datasets

@@ -14,7 +14,7 @@ import numpy as np
 from optimize.data.checks import refuse_missing_from_val, refuse_untrainable
 from optimize.data.dataset import Dataset, Task
 from optimize.data.describe import describe
-from optimize.data.gather import Gathered, Progress, gather, limited, tasks_for
+from optimize.data.gather import Gathered, Progress, gather, tasks_for
 from optimize.data.layouts import list_path
 from optimize.data.leaks import Leaks, find_leaks
 from optimize.data.listing import settle
@@ -77,7 +77,8 @@ def read_dataset(
         path: as ``DataOptions.train``; of ready-made splits the test set, else validation.
         classes: the labels of a bundle, in its order.
         tasks: likewise, of several label columns.
-        options: columns, policies, threads and limit; its paths are not looked at.
+        options: columns, policies, threads and limit; its paths are not looked at. Pictures that can't be read do not
+            count towards the limit, and those behind it are not read.
         progress: as ``read_data``.
     Raises:
         DataError: not readable, or it has a class that ``classes`` lacks; the message has both lists' difference.
@@ -91,10 +92,10 @@ def read_dataset(
         raise DataError(f"{path}: there is neither a test nor a validation split; name a folder or file")
     listing = parts[chosen]
     dataset = settle(listing, tasks or tasks_for([listing], classes))
-    if options.limit and len(dataset):
-        (dataset,) = limited([dataset], options.limit)
     report = None if progress is None else lambda done, total: progress(path.name, done, total)
-    screening = screen(dataset, workers=options.workers, unreadable=options.unreadable, progress=report)
+    screening = screen(
+        dataset, limit=options.limit, workers=options.workers, unreadable=options.unreadable, progress=report
+    )
     name = chosen or path.name
     screening = replace(screening, dataset=replace(screening.dataset, name=name))
     asides = (listing.aside,) if listing.aside else ()

@@ -22,7 +22,8 @@ from model_zoo.errors import PictureError
 from model_zoo.header import read_header
 from model_zoo.magic import identify
 from optimize.data.array_pictures import ArrayPictures
-from optimize.data.dataset import Dataset
+from optimize.data.dataset import Dataset, Labels
+from optimize.data.first_per_class import first_per_class
 from optimize.data.fitting import thread_count
 from optimize.data.joined_pictures import join
 from optimize.data.look_alikes import SIDE, Thumbnails, thumbnails_of
@@ -91,14 +92,17 @@ class _Seen(NamedTuple):
 def screen(
     dataset: Dataset,
     *,
+    limit: int = 0,
     workers: int = 0,
     unreadable: Literal["skip", "stop"] = "skip",
     progress: Callable[[int, int], None] | None = None,
 ) -> Screening:
-    """Read, hash and decode every picture once.
+    """Read, hash and decode every picture once, or as many as a limit takes.
 
     Args:
         dataset: over ``FilePictures`` or ``ArrayPictures``.
+        limit: the first so many readable pictures of each label of the first task; what is behind them is not looked
+            at. 0: all.
         workers: threads; 0: as many as cores.
         unreadable: what to do about pictures that can't be decoded.
         progress: called with how many are done, and of how many.
@@ -107,18 +111,31 @@ def screen(
     """
     source = dataset.source
     if isinstance(source, ArrayPictures):
-        return _screen_array(dataset, source)
+        some = dataset.subset(first_per_class(dataset.first_labels, limit)) if limit else dataset
+        return _screen_array(some, source)
     if not isinstance(source, FilePictures):
         raise TypeError(f"{type(source).__name__} is screened part by part")
-    seen: list[_Seen] = []
-    starts = range(0, len(dataset), _CHUNK)
+    seen: dict[int, _Seen] = {}
+    places = first_per_class(dataset.first_labels, limit) if limit else np.arange(len(dataset))
     with ThreadPoolExecutor(thread_count(workers)) as pool:
-        chunks = [dataset.positions[start : start + _CHUNK].tolist() for start in starts]
-        for some_seen in pool.map(lambda chunk: [_look(source, position) for position in chunk], chunks):
-            seen += some_seen
-            if progress is not None:
-                progress(len(seen), len(dataset))
-    return _sorted_out(dataset, source, seen, unreadable)
+        while len(places):
+            chunks = [places[start : start + _CHUNK].tolist() for start in range(0, len(places), _CHUNK)]
+            planned = len(seen) + len(places)
+            looks = pool.map(lambda chunk: [_look(source, int(dataset.positions[place])) for place in chunk], chunks)
+            for chunk, some_seen in zip(chunks, looks, strict=True):
+                seen.update(zip(chunk, some_seen, strict=True))
+                if progress is not None:
+                    progress(len(seen), planned)
+            places = _instead(dataset.first_labels, seen, limit)
+    looked_at = sorted(seen)
+    return _sorted_out(dataset.subset(looked_at), source, [seen[place] for place in looked_at], unreadable)
+
+
+def _instead(labels: Labels, seen: dict[int, _Seen], limit: int) -> NDArray[np.int64]:
+    """Places to look at next, as some of those that were looked at are no pictures."""
+    readable = [place for place, one in seen.items() if one.outcome == "readable"]
+    left = np.setdiff1d(np.arange(len(labels)), list(seen))
+    return left[first_per_class(labels[left], limit, labels[readable])]
 
 
 def _screen_array(dataset: Dataset, source: ArrayPictures) -> Screening:

@@ -3,8 +3,7 @@
 from model_zoo.bundle import Bundle, BundleDraft
 from model_zoo.manifest import Abstain, Lineage, Pass
 from model_zoo.store import Store
-
-CARD_HEADING = "## Unknown"
+from optimize.judging.unknown_section import with_section
 
 
 def with_threshold(bundle: Bundle, abstain: Abstain, says: str) -> Bundle:
@@ -24,7 +23,7 @@ def with_threshold(bundle: Bundle, abstain: Abstain, says: str) -> Bundle:
             labels=bundle.labels,
             model=bundle.read_model(),
             check=bundle.check(),
-            card=_card(bundle.read("CARD.md").decode(), says),
+            card=with_section(bundle.read("CARD.md").decode(), says),
             licence=spec.licence,
             source=spec.source,
             outputs=spec.outputs,
@@ -42,9 +41,3 @@ def with_threshold(bundle: Bundle, abstain: Abstain, says: str) -> Bundle:
             abstain=abstain,
         )
     )
-
-
-def _card(text: str, says: str) -> str:
-    """The card with these words at its end, in the place of those that an earlier threshold left there."""
-    before = text.partition(f"\n{CARD_HEADING}\n")[0].rstrip()
-    return f"{before}\n\n{CARD_HEADING}\n\n{says[:1].upper()}{says[1:]}.\n"

@@ -61,13 +61,6 @@ def ask(model: JudgedModel, dataset: Dataset, progress: Progress | None = None) 
     return Asked(predictions, tuple(unreadable), tuple(kept))
 
 
-def first_of_each_class(dataset: Dataset, most: int) -> Dataset:
-    """The first ``most`` labelled pictures of every class, in the set's order."""
-    labels = dataset.first_labels
-    kept = [np.flatnonzero(labels == one)[:most] for one in np.unique(labels[labels >= 0])]
-    return dataset.subset(np.sort(np.concatenate(kept))) if kept else dataset
-
-
 def prepared(
     dataset: Dataset, indices: NDArray[np.int64], spec: InputSpec, *, workers: int = 0
 ) -> Iterator[tuple[list[int], NDArray[np.uint8], list[Unreadable]]]:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from model_zoo.bundle import Bundle
+from model_zoo.tables import counted
 from optimize.errors import PassError
 from optimize.judging.fused import fused_share, work_of
 
@@ -25,7 +26,8 @@ class BundleFacts:
         made_by: the passes of its lineage.
         bytes: of ``model.onnx``.
         macs: multiply-adds of a picture; None where shapes can't be inferred.
-        in_integers: share of them that ONNX Runtime computes in integers; None where it can't be asked.
+        in_integers: share of them that ONNX Runtime computes in integers; None where it can't be asked, or is not
+            installed.
         accuracy, latency: as recorded.
         unknown_below: score of the best class; None: nothing is unknown.
     """
@@ -72,8 +74,8 @@ def facts_of(bundle: Bundle) -> BundleFacts:
         in_integers=_in_integers(model),
         accuracy=tuple(f"{a.metric} {a.value:.4f} on {a.dataset} {a.split} ({a.n:,})" for a in manifest.accuracy),
         latency=tuple(
-            f"{s.p50_ms:.3g} ms, {s.images_per_s:.4g} images/s, batch {s.batch}, {s.backend}, {s.threads} threads, "
-            f"{s.device}"
+            f"{s.p50_ms:.3g} ms, {s.images_per_s:.4g} images/s, batch {s.batch}, {s.backend}, "
+            f"{counted(s.threads, 'thread')}, {s.device}"
             for s in manifest.latency
         ),
         unknown_below=manifest.abstain.threshold if manifest.abstain else None,
@@ -81,13 +83,13 @@ def facts_of(bundle: Bundle) -> BundleFacts:
 
 
 def _in_integers(model: bytes) -> float | None:
-    from optimize.judging.arithmetic import runtime_faults
-
     try:
         return fused_share(model).share
-    except PassError:
+    except PassError:  # no layers, or a graph for another engine
         return None
-    except runtime_faults():  # a graph for another engine
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise
         return None
 
 

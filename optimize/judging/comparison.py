@@ -8,7 +8,6 @@ the two hardly disagree; beside it is the bootstrap's over pictures, both models
 picture kept together, which then is too narrow.
 """
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from scipy.stats import binom
 from optimize.errors import DataError
 from optimize.judging.agreement import Share
 from optimize.judging.bootstrap import ROUNDS, Weights, bootstrap, interval
+from optimize.judging.class_columns import columns_of
 from optimize.judging.judgement import Figure, Interval
 from optimize.judging.paired_interval import tango
 from optimize.judging.predictions import Predictions
@@ -65,7 +65,8 @@ class Comparison:
     def verdict(self) -> str:
         """One sentence for people."""
         if self.n < FEWEST_FOR_EVIDENCE:
-            return f"{self.n} pictures are too few to call either the better one; {FEWEST_FOR_EVIDENCE} are the least."
+            few = "1 picture is" if self.n == 1 else f"{self.n} pictures are"
+            return f"{few} too few to call either the better one; {FEWEST_FOR_EVIDENCE} are the least."
         if self.p_mid >= ALPHA:
             return f"No difference is shown: {self.n} pictures resolve about {100 * self.resolves:.1f} points here" + (
                 f"; to settle this one takes about {self.to_settle:,}." if self.to_settle else "."
@@ -153,34 +154,13 @@ def in_order_of(this: Predictions, other: Predictions) -> Predictions:
     Raises:
         DataError: they are not the same.
     """
-    columns = _columns(this.classes, other.classes)
+    columns = columns_of(this.classes, other.classes)
     if other.identifiers != this.identifiers:
         raise DataError("the two models were not asked about the same pictures in the same order")
     labels = np.argsort(columns)[other.labels]
     if not np.array_equal(labels, this.labels):
         raise DataError("the two sets of predictions do not agree on what the pictures show")
     return Predictions(other.logits[:, columns], labels, this.classes, other.identifiers)
-
-
-def _columns(classes: tuple[str, ...], others: tuple[str, ...]) -> NDArray[np.int64]:
-    """Where each of ``classes`` stands in ``others``.
-
-    Raises:
-        DataError: they are not the same, or stand in another order and some share a name.
-    """
-    if classes == others:  # two may share a name here: ImageNet has two cranes
-        return np.arange(len(classes))
-    if set(classes) != set(others):
-        only = sorted(set(classes) ^ set(others))
-        raise DataError(f"the two models know other classes and can't be compared: {', '.join(only[:10])}")
-    doubled = sorted(name for name, times in (Counter(classes) | Counter(others)).items() if times > 1)
-    if doubled:
-        raise DataError(
-            "the two models have their classes in another order, and which is which can't be told, as several have one "
-            f"name: {', '.join(doubled[:10])}; give them names of their own"
-        )
-    place = {name: index for index, name in enumerate(others)}
-    return np.array([place[name] for name in classes])
 
 
 def _figure(right: NDArray[np.bool_]) -> Figure:

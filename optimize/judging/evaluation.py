@@ -6,7 +6,8 @@ from typing import Any
 
 from model_zoo.spec import Activation
 from optimize.data.dataset import Dataset
-from optimize.judging.abstain import Abstained, Threshold, Wanted, abstained, choose
+from optimize.errors import DataError
+from optimize.judging.abstain import abstained, choose
 from optimize.judging.ask import Unreadable, ask
 from optimize.judging.comparison import Comparison, compare
 from optimize.judging.judge import judge
@@ -16,6 +17,7 @@ from optimize.judging.latency import Latency, measure_latency
 from optimize.judging.predictions import Predictions
 from optimize.judging.robustness import Robustness, robustness
 from optimize.judging.run_judgement import ModelFacts, facts
+from optimize.judging.threshold import Abstained, Threshold, Wanted
 
 # Told (what is being done, how much of it is done, how much there is).
 Progress = Callable[[str, int, int], None]
@@ -28,6 +30,7 @@ class Evaluation:
     Attributes:
         abstained: what the threshold that the bundle holds does on these pictures.
         threshold: the one that was asked for, chosen by these pictures.
+        no_threshold: why there is none, where one was asked for.
     """
 
     dataset: str
@@ -39,6 +42,7 @@ class Evaluation:
     latency: tuple[Latency, ...] = ()
     abstained: Abstained | None = None
     threshold: Threshold | None = None
+    no_threshold: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The few figures that programs ask for first, all others after them; fractions."""
@@ -83,7 +87,7 @@ def evaluate(
         latency_seconds: how long to measure each bundle; 0: not at all.
         wanted: also choose a threshold for "unknown".
     Raises:
-        DataError: nothing to judge by, the two models can't be compared, or no threshold keeps what is wanted.
+        DataError: nothing to judge by, or the two models can't be compared.
         BackendError: an engine failed.
     """
 
@@ -91,7 +95,7 @@ def evaluate(
         return None if progress is None else lambda done, planned: progress(what, done, planned)
 
     asked = ask(model, dataset, told("pictures"))
-    threshold = choose(asked.predictions, activation_of(model), wanted, seed=seed) if wanted else None
+    threshold, no_threshold = _chosen(model, asked.predictions, wanted, seed) if wanted else (None, "")
     comparison = None
     if other is not None:
         answers = ask(*other, told("pictures, the other model"))
@@ -112,12 +116,21 @@ def evaluate(
         latency=quick,
         abstained=_abstained(model, asked.predictions),
         threshold=threshold,
+        no_threshold=no_threshold,
     )
 
 
 def activation_of(model: JudgedModel) -> Activation:
     """How its logits become scores; a torch network's by softmax, as its bundle's would."""
     return model.bundle.spec.outputs[0].activation if isinstance(model, BundleModel) else "softmax"
+
+
+def _chosen(model: JudgedModel, predictions: Predictions, wanted: Wanted, seed: int) -> tuple[Threshold | None, str]:
+    """A threshold, or why there is none: what else was found is worth having without it."""
+    try:
+        return choose(predictions, activation_of(model), wanted, seed=seed), ""
+    except DataError as error:
+        return None, str(error)
 
 
 def _abstained(model: JudgedModel, predictions: Predictions) -> Abstained | None:

@@ -1,5 +1,6 @@
 """An evaluation in a few lines, for a terminal."""
 
+from model_zoo.tables import counted
 from optimize.judging.comparison import Comparison
 from optimize.judging.evaluation import Evaluation
 
@@ -10,8 +11,9 @@ def as_text(found: Evaluation) -> str:
     """Figures with their intervals, the comparison, and the classes that do worst."""
     judgement, calibration = found.judgement, found.judgement.calibration
     low, high = judgement.top1.ci95 or (0.0, 1.0)
+    asked = counted(judgement.n, "picture")
     lines = [
-        f"{_plain(found.model.name)} on {_plain(found.dataset)}: {judgement.n} pictures, {found.model.runs_on}",
+        f"{_plain(found.model.name)} on {_plain(found.dataset)}: {asked}, {found.model.runs_on}",
         f"top-1      {_percent(judgement.top1.value)}   95 % interval {100 * low:.1f} to {100 * high:.1f}",
         f"top-5      {_percent(judgement.top5.value)}",
         f"macro F1   {_percent(judgement.figures['macro_f1'].value)}",
@@ -19,7 +21,7 @@ def as_text(found: Evaluation) -> str:
         f"{calibration.temperature:.2f} {100 * calibration.after.ece.value:.1f} %",
     ]
     for one in found.latency:
-        how = f"{_plain(one.model)}, one picture, {one.backend} {one.precision}, {one.threads} threads"
+        how = f"{_plain(one.model)}, one picture, {one.backend} {one.precision}, {counted(one.threads, 'thread')}"
         lines.append(f"latency    {one.p50_ms:6.1f} ms   {how}")
     if found.robustness:
         kinds = len(found.robustness.cells)

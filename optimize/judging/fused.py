@@ -79,6 +79,20 @@ def work_of(model: bytes) -> dict[str, int]:
         return {}
 
 
+def with_layer_names(model: bytes) -> bytes:
+    """The model with its nodes under the names by which ``work_of`` and ``fused_share`` tell layers; without a map.
+
+    Args:
+        model: as for ``fused_share``.
+    Raises:
+        PassError: no ONNX model.
+    """
+    parsed = _parsed(model)
+    _name_nodes(parsed)
+    named: bytes = parsed.SerializeToString()
+    return named
+
+
 def _parsed(model: bytes) -> onnx.ModelProto:
     """With the inputs that a caller gives alone, and without a map."""
     parsed = read_model(model)
@@ -92,11 +106,7 @@ def _parsed(model: bytes) -> onnx.ModelProto:
 def _named_layers(model: onnx.ModelProto) -> Mapping[str, int]:
     """Multiply-adds by layer; nodes without a name of their own get one."""
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    taken: set[str] = set()
-    for node in model.graph.node:
-        if not node.name or node.name in taken:
-            node.name = f"{node.op_type}:{node.output[0]}"
-        taken.add(node.name)
+    _name_nodes(model)
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {
         one.name: [size.dim_value for size in one.type.tensor_type.shape.dim]
@@ -104,6 +114,14 @@ def _named_layers(model: onnx.ModelProto) -> Mapping[str, int]:
     }
     shapes |= {one.name: list(one.dims) for one in graph.initializer}
     return {node.name: _multiply_adds(node, shapes) for node in graph.node if node.op_type in _LAYERS}
+
+
+def _name_nodes(model: onnx.ModelProto) -> None:
+    taken: set[str] = set()
+    for node in model.graph.node:
+        if not node.name or node.name in taken:
+            node.name = f"{node.op_type}:{node.output[0]}"
+        taken.add(node.name)
 
 
 def _multiply_adds(node: onnx.NodeProto, shapes: Mapping[str, list[int]]) -> int:

@@ -43,11 +43,22 @@ def evaluation_content(
         robustness=found.robustness,
         comparison=found.comparison,
         data=data_facts({**asdict(data), **_counted(dataset), "unreadable": unreadable, "warnings": warnings}),
-        facts=[("runs on", found.model.runs_on), ("seed", str(found.judgement.seed))],
+        facts=[("runs on", found.model.runs_on), ("seed", str(found.judgement.seed)), *_unknown(found)],
         mistakes=mistakes,
         mistakes_split=found.dataset,
         commands=[("Judge it again", shlex.join(["quickeye", "evaluate", *words]))],
     )
+
+
+def _unknown(found: Evaluation) -> list[tuple[str, str]]:
+    """What the score does that the bundle holds, and the one that was asked for, or why there is none."""
+    held, chosen = found.abstained, found.threshold
+    rows = [] if held is None else [("the bundle's answers", held.says)]
+    if chosen is not None:
+        rows.append(("with the chosen score", chosen.says))
+    elif found.no_threshold:
+        rows.append(("no score chosen", found.no_threshold))
+    return rows
 
 
 def _counted(dataset: Dataset) -> dict[str, Any]:

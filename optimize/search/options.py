@@ -82,6 +82,13 @@ class Span(Choice):
         values = [stepped(low, step, index) for index in range(steps_within(low, high, step) + 1)]
         return [round(value) if self.is_integer else value for value in values]
 
+    def has(self, value: float) -> bool:
+        """Whether a range may give this value: between its ends, on one of its steps, whole where they are."""
+        low, high = self.ends()
+        if not low <= value <= high or (self.is_integer and type(value) is not int):
+            return False
+        return self.step is None or stepped(low, self.step, steps_within(low, value, self.step)) == value
+
     def ends(self) -> tuple[float, float]:
         """``low`` and ``high`` of a range."""
         if self.low is None or self.high is None:
@@ -109,7 +116,7 @@ def stepped(low: float, step: float, index: int) -> float:
     return float(Decimal(str(low)) + index * Decimal(str(step)))
 
 
-def _as_table(said: object) -> object:
+def as_table(said: object) -> object:
     """A bare list is short for ``{choices = [...]}``."""
     return {"choices": said} if isinstance(said, list) else said
 
@@ -143,7 +150,7 @@ class SearchOptions(Choice):
         workers: processes that this command starts; threads are divided among them.
     """
 
-    space: Annotated[dict[str, Annotated[Span, BeforeValidator(_as_table)]], Field(min_length=1, max_length=100)]
+    space: Annotated[dict[str, Annotated[Span, BeforeValidator(as_table)]], Field(min_length=1, max_length=100)]
     sampler: Named = Field(default_factory=_tpe)
     pruner: Named | None = None
     objective: Objective = "val_top1"

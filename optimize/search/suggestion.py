@@ -30,8 +30,10 @@ def _ask(trial: "Trial", path: str, span: Span) -> Value:
     if span.is_integer:
         step = int(span.step or 1)
         return trial.suggest_int(path, int(low), int(_last(low, high, step)), step=step, log=span.log)
-    last = high if span.step is None else _last(low, high, span.step)
-    return trial.suggest_float(path, low, last, step=span.step, log=span.log)
+    if span.step is None:
+        return trial.suggest_float(path, low, high, log=span.log)
+    drawn = trial.suggest_float(path, low, _last(low, high, span.step), step=span.step)
+    return stepped(low, span.step, round((drawn - low) / span.step))
 
 
 def _last(low: float, high: float, step: float) -> float:

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="quickeye models",
         description="Models of a store.",
-        epilog="Beside these, diff: quickeye models diff --help.",
+        epilog="quickeye models diff A B compares two bundles.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, (module, text) in ACTIONS.items():
@@ -43,6 +43,8 @@ def main(arguments: list[str]) -> int:
         action.add_argument("--store", type=Path, metavar="DIR", help=_store_help(name))
         action.add_argument("--json", action="store_true", help="JSON on stdout")
         getattr(import_module(module), f"add_{name}_flags")(action)
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in ACTIONS:
+        parser.error(f"there is no action '{arguments[0]}'; there are {', '.join(ACTIONS)} and diff")
     flags = parser.parse_args(arguments)
     run: Action = getattr(import_module(ACTIONS[flags.action][0]), f"run_{flags.action}")
     try:

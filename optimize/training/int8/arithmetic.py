@@ -14,7 +14,7 @@ better than rounding to nearest does here. What torch is not called for by name 
 call) stays in float. The first operand of a sum in place stays as it is: others may hold it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,7 +31,7 @@ TAKES_CODES = frozenset(
         *("sigmoid", "silu", "hardsigmoid", "hardswish", "leaky_relu"),
     }
 )
-# Place of this argument.
+# Place of this argument of a convolution.
 _GROUPS = 6
 IN_PLACE = frozenset({"add_", "mul_"})
 
@@ -43,6 +43,8 @@ class Int8Arithmetic(TorchFunctionMode):
         super().__init__()
         # By identity and version; the tensor itself is kept, so that its identity stays its own.
         self._rounded: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        # What was computed from parameters alone is a weight too.
+        self._weights: dict[tuple[int, int], Tensor] = {}
 
     def __torch_function__(
         self,
@@ -52,30 +54,51 @@ class Int8Arithmetic(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         """See the module."""
-        name = getattr(func, "__name__", "")
-        if torch.is_grad_enabled():
-            if name in LAYERS:
-                x, weight, *rest = args
-                groups = _groups(args, kwargs or {}) if name == "conv2d" else 1
-                args = (self._codes(x), round_weights(weight, pairs_of(weight, groups)), *rest)
-            elif name in TAKES_CODES:
-                args = [self._codes(one) for one in args]
-            elif name in IN_PLACE:
-                args = [args[0], *(self._codes(one) for one in args[1:])]
-        return func(*args, **(kwargs or {}))
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        if not torch.is_grad_enabled():
+            return func(*args, **kwargs)
+        if name in LAYERS:
+            args, kwargs = self._layer(args, kwargs)
+        elif name in TAKES_CODES or name in IN_PLACE:
+            kept = 1 if name in IN_PLACE else 0
+            args = [*args[:kept], *(self._codes(one) for one in args[kept:])]
+            kwargs = {key: self._codes(one) for key, one in kwargs.items()}
+        made = func(*args, **kwargs)
+        taken = list(_tensors([*args, *kwargs.values()]))
+        if isinstance(made, Tensor) and taken and all(map(self._is_weight, taken)):
+            self._weights[_key(made)] = made
+        return made
+
+    def _layer(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        said = {**dict(zip(("input", "weight"), args, strict=False)), **kwargs}
+        x, weight = said.pop("input"), said.pop("weight")
+        groups = int(args[_GROUPS] if len(args) > _GROUPS else said.get("groups", 1))
+        if x.requires_grad or weight.requires_grad:
+            x, weight = self._codes(x), round_weights(weight, pairs_of(weight, groups))
+        return [x, weight, *args[2:]], said
+
+    def _is_weight(self, given: Tensor) -> bool:
+        return isinstance(given, nn.Parameter) or _key(given) in self._weights
 
     def _codes(self, given: Any) -> Any:  # noqa: ANN401
         if isinstance(given, list | tuple):
             return [self._codes(one) for one in given]
-        is_activation = isinstance(given, Tensor) and given.requires_grad and not isinstance(given, nn.Parameter)
+        is_activation = isinstance(given, Tensor) and given.requires_grad and not self._is_weight(given)
         if not is_activation or given.ndim < 2:
             return given
-        key = (id(given), given._version)
+        key = _key(given)
         if key not in self._rounded:
             self._rounded[key] = (given, round_activations(given))
         return self._rounded[key][1]
 
 
-def _groups(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
-    """Of a call of ``conv2d``."""
-    return int(args[_GROUPS] if len(args) > _GROUPS else kwargs.get("groups", 1))
+def _tensors(given: Sequence[Any]) -> Iterator[Tensor]:
+    for one in given:
+        if isinstance(one, Tensor):
+            yield one
+        elif isinstance(one, list | tuple):
+            yield from _tensors(one)
+
+
+def _key(given: Tensor) -> tuple[int, int]:
+    return id(given), given._version

@@ -49,6 +49,7 @@ def models(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_ten_kills_change_no_model_and_no_figure_that_was_taken(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(tomli_w.dumps(content(tmp_path, *CHAINS, budget={"max_drop": 100.0})))

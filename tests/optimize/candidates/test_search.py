@@ -7,16 +7,20 @@ from typing import Any
 import pytest
 
 from model_zoo.bundle import read_bundle
+from optimize.candidates import proposals as proposing
 from optimize.candidates import run as running
+from optimize.candidates.hopeless import asks_more
 from optimize.candidates.journal import Journal
+from optimize.candidates.order import require_makeable
 from optimize.candidates.plan import plan, search_space
 from optimize.candidates.proposals import Proposals
-from optimize.candidates.proposed_steps import asks_more, contents, steps_of, values_of
+from optimize.candidates.proposed_steps import contents, steps_of, values_of
 from optimize.candidates.recipe import PARENT, CandidateEntry, parse_optimize_recipe
 from optimize.candidates.result import Candidate
 from optimize.candidates.run import Run
 from optimize.errors import RecipeError
 from optimize.search.options import Span
+from optimize.search.study import PerTrial
 from tests.optimize.candidates.small import INT8, content, lost, recipe, speed
 from tests.optimize.candidates.test_run import Cut, opened, optimize
 
@@ -58,8 +62,16 @@ def test_what_is_proposed_is_made_measured_and_judged_like_the_others(tmp_path: 
     assert all(name in (tmp_path / "run" / "report.html").read_text() for name in names)
 
 
-@pytest.mark.parametrize("at", [1, 4, 6])
-def test_a_search_that_was_killed_proposes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+def of_another_mind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the sampler says something else."""
+    monkeypatch.setattr(proposing, "PerTrial", lambda options, seed: PerTrial(options, seed + 1))
+
+
+@pytest.mark.parametrize(("at", "is_of_another_mind"), [(1, False), (4, True), (6, False)])
+def test_a_search_that_was_killed_proposes_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, is_of_another_mind: bool
+) -> None:
+    """What was proposed before the kill is read, not asked for again."""
     one = recipe(tmp_path, *NAMED, search=SEARCH)
     whole = [each.steps for each in optimize(one, tmp_path / "whole").candidates]
     left, real = [at], running.measure_speed
@@ -74,13 +86,18 @@ def test_a_search_that_was_killed_proposes_the_same(tmp_path: Path, monkeypatch:
         patch.setattr(running, "measure_speed", cut)
         with pytest.raises(Cut):
             optimize(one, tmp_path / "run")
-    assert [each.steps for each in optimize(one, tmp_path / "run").candidates] == whole
+    if is_of_another_mind:
+        of_another_mind(monkeypatch)
+    again = [each.steps for each in optimize(one, tmp_path / "run").candidates]
+    assert again[: at + 1] == whole[: at + 1]
+    assert (again == whole) is not is_of_another_mind
 
 
-def test_more_may_be_asked_for_later_and_nothing_is_made_again(tmp_path: Path) -> None:
+def test_more_may_be_asked_for_later_and_nothing_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = recipe(tmp_path, *NAMED, search={**SEARCH, "candidates": 2})
     first = optimize(few, tmp_path / "run")
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "steps").iterdir()}
+    of_another_mind(monkeypatch)
     second = optimize(recipe(tmp_path, *NAMED, search=SEARCH), tmp_path / "run")
     assert [one.steps for one in second.candidates[:5]] == [one.steps for one in first.candidates]
     assert len(second.candidates) == 8
@@ -98,9 +115,10 @@ def test_time_that_ends_ends_the_search(tmp_path: Path) -> None:
 
 
 def test_a_space_that_has_been_seen_ends_the_search(tmp_path: Path) -> None:
+    """Of two times two chains one is named."""
     small = {"candidates": 9, "space": {"sparsify.share": [0.3, 0.5], "quantize_int8": [True, False]}}
     result = optimize(recipe(tmp_path, *NAMED, search=small), tmp_path / "run")
-    assert 4 <= len(result.candidates) <= 3 + 4
+    assert len(result.candidates) == 3 + 3
 
 
 def test_less_of_what_has_lost_too_much_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +162,46 @@ def test_the_plan_lies_in_the_space_that_is_searched_after_it(tmp_path: Path) ->
         assert contents(made.steps) == contents(one.steps)
 
 
+def test_a_stepped_range_gives_numbers_as_they_are_written_and_none_twice(tmp_path: Path) -> None:
+    """Added up in binary, 0.2 + 3 · 0.05 is another number than 0.35."""
+    (tmp_path / "state.json").write_text("{}")
+    proposals = Proposals(space({"prune.macs": {"low": 0.2, "high": 0.9, "step": 0.05}}), Journal(tmp_path), 1)
+    proposals.learn(entry({"name": "prune", "macs": 0.35}).steps, figures(2.0, 1.0))
+    found = []
+    while one := proposals.next():
+        found.append(one.steps[0].choice.macs)
+        proposals.learn(one.steps, figures(1 / found[-1], 1 - found[-1]))
+    assert sorted([*found, 0.35]) == [share / 100 for share in range(20, 95, 5)]
+
+
+def test_passes_come_in_the_order_in_which_the_space_names_them(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text("{}")
+    late = {"sparsify.share": {"choices": [0.3], "when": {"quantize_int8": True}}, "quantize_int8": [True]}
+    one = Proposals(space(late), Journal(tmp_path), 1).next()
+    assert one is not None
+    assert [step.name for step in one.steps] == ["sparsify", "quantize_int8"]
+
+
+@pytest.mark.parametrize("macs", [0.42, 0.199, 0.91])
+def test_what_lies_between_the_steps_of_a_range_is_not_in_the_space(macs: float) -> None:
+    stepped = space({"prune.macs": {"low": 0.2, "high": 0.9, "step": 0.05}})
+    assert values_of(entry({"name": "prune", "macs": macs}).steps, stepped) is None
+
+
+def test_ranges_of_whole_numbers_have_their_steps_alone() -> None:
+    eights = space({"prune.round_to": {"low": 8, "high": 32, "step": 8}, "prune.macs": [0.5]})
+    for width, is_in in ((8, True), (12, False), (32, True), (40, False)):
+        found = values_of(entry({"name": "prune", "round_to": width}).steps, eights)
+        assert found == ({"prune.round_to": width, "prune.macs": 0.5} if is_in else None)
+
+
+def test_a_chain_that_takes_a_step_twice_is_not_in_the_space() -> None:
+    searched = space({"prune.macs": [0.5, 0.7], "finetune.epochs": [3]})
+    again = [{"name": "prune", "macs": 0.5}, {"name": "finetune", "epochs": 3}]
+    assert values_of(entry(*again).steps, searched) == {"prune.macs": 0.5, "finetune.epochs": 3}
+    assert values_of(entry({"name": "prune", "macs": 0.7}, again[1], *again).steps, searched) is None
+
+
 def figures(faster: float, drop: float) -> Candidate:
     return Candidate(name="a", steps=(), state="made", speed=speed(faster), val=lost(drop))
 
@@ -172,6 +230,11 @@ def test_the_search_goes_where_it_is_good(tmp_path: Path) -> None:
         ({"space": {"prune.macs": {"choices": [0.5], "when": {"prune": True}}}}, "'prune', which is not in the space"),
         ({"candidates": -1}, "greater than or equal to 0"),
         ({"space": {}}, "at least 1"),
+        ({"space": {"sparsify.share": [0.5, 7.0]}}, r"sparsify.share = 7.0: Input should be less than"),
+        ({"space": {"sparsify.share": {"low": -0.5, "high": 0.5}}}, r"sparsify.share = -0.5: Input should be"),
+        ({"space": {"prune.criterion": ["l3"]}}, "prune.criterion = 'l3': no criterion is named 'l3'"),
+        ({"space": {"prune": [0.5]}}, "true or false; settings are prune.SETTING"),
+        ({"space": {"prune": {"low": 0, "high": 1}}}, "true or false"),
     ],
 )
 def test_a_space_that_can_not_be_is_a_fault_of_the_recipe(tmp_path: Path, search: dict[str, Any], message: str) -> None:
@@ -179,10 +242,60 @@ def test_a_space_that_can_not_be_is_a_fault_of_the_recipe(tmp_path: Path, search
         parse_optimize_recipe(content(tmp_path, search=search))
 
 
-def test_a_value_that_no_step_takes_is_named(tmp_path: Path) -> None:
-    wrong = {"candidates": 1, "space": {"sparsify.share": [7.0]}}
-    with pytest.raises(RecipeError, match=r"search.space makes a candidate that can't be: .*share"):
-        Run(opened(recipe(tmp_path, *NAMED, search=wrong), tmp_path / "run")).result()
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"prune.macs": [0.5], "prune.latency": [0.5]}, "none can be made: .*macs or latency, one of them"),
+        ({"finetune.epochs": [1, 2]}, "none can be made: no step is left"),
+        ({"quantize_int8": [False]}, "none can be made: no step is left"),
+        ({"sparsify": [True, False], "resize": [True]}, "none can be made: .*height"),
+    ],
+)
+def test_a_space_of_which_nothing_can_be_made_is_refused_before_anything_is(
+    tmp_path: Path, space: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        opened(recipe(tmp_path, search={"candidates": 1, "space": space}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_can_not_be_proposed_is_said_and_the_rest_is_made(tmp_path: Path) -> None:
+    either = {"prune": [True, False], "prune.macs": [0.5], "prune.latency": [0.5], "quantize_int8": [True]}
+    lines: list[str] = []
+    one = recipe(tmp_path, search={"candidates": 3, "space": either}, candidate=[{"name": "sparse", "steps": [SPARSE]}])
+    found = Run(opened(one, tmp_path / "run", say=lines.append)).result().candidates
+    assert [step["name"] for step in found[-1].steps] == ["quantize_int8"]
+    assert found[-1].state == "made"
+    assert sum("macs or latency, one of them" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("space", "is_refused"),
+    [
+        ({"prune.macs": [0.5]}, True),
+        ({"resize": [True, False], "resize.height": [12], "quantize_int8": [True]}, True),
+        ({"qat.epochs": [2], "quantize_int8": [True]}, True),
+        ({"student.architecture": ["grey28_small"], "qat.epochs": [2]}, False),
+        ({"fold": [True], "cluster_weights": [True, False]}, False),
+    ],
+)
+def test_of_a_graph_alone_no_search_asks_for_the_network(
+    tmp_path: Path, space: dict[str, Any], is_refused: bool
+) -> None:
+    one = recipe(tmp_path, {"name": "half", "steps": [{"name": "float16"}]}, search={"candidates": 1, "space": space})
+    stranger = _stranger(tmp_path)
+    if not is_refused:
+        require_makeable(one, stranger)
+        return
+    with pytest.raises(RecipeError, match=r"search.space: .* needs the float network, and the parent is"):
+        require_makeable(one, stranger)
+
+
+def test_a_searched_finetune_has_a_recipe_that_is_one(tmp_path: Path) -> None:
+    space = {"prune.macs": [0.5], "finetune.epochs": [1]}
+    one = recipe(tmp_path, search={"candidates": 1, "space": space}, finetune={"optimizer": "adamw"})
+    with pytest.raises(RecipeError, match=r"search.space: finetune.*did you mean 'optimiser'"):
+        opened(one, tmp_path / "run")
 
 
 def test_names_of_proposals_are_the_searchs(tmp_path: Path) -> None:
@@ -201,6 +314,6 @@ def _stranger(tmp_path: Path) -> Any:  # noqa: ANN401
     bundle = read_bundle(Path(content(tmp_path)["model"]))
 
     class Stranger:
-        spec, weights_path = bundle.spec, None
+        spec, weights_path, folder = bundle.spec, None, bundle.folder
 
     return Stranger()

@@ -1,16 +1,20 @@
 """Times of narrower layers: the narrow graphs are those that would be exported, and figures are taken once."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import onnx
 import pytest
 import torch
 
+from model_zoo.architectures import ARCHITECTURES
 from model_zoo.bundle import Bundle, read_bundle
 from model_zoo.export import export_onnx
 from model_zoo.onnx_run import open_graph
+from model_zoo.spec import ArchitectureRef
 from model_zoo.weights import restore
 from optimize.candidates import width_clock
 from optimize.candidates.narrow_graph import narrow_graph
@@ -22,9 +26,10 @@ from optimize.pruning.cost import Widths, cost_of
 from optimize.pruning.groups import channel_groups
 from optimize.pruning.options import PruneOptions
 from optimize.pruning.prune import prune
+from server.backends.errors import BackendUnavailableError
 from tests.optimize.candidates.small import content, recipe
 from tests.optimize.candidates.test_run import Cut, optimize
-from tests.optimize.pruning.nets import zoo_network
+from tests.optimize.pruning.nets import SHORT, zoo_network
 from tests.optimize.training.small_runs import SIDE
 
 
@@ -54,8 +59,14 @@ def test_a_narrow_graph_is_as_wide_as_is_said_and_runs(parent: Bundle) -> None:
     assert sum(work_of(graph).values()) < 0.5 * sum(work_of(parent.read_model()).values())
 
 
-def test_a_narrow_graph_is_as_much_work_as_the_pruned_networks_own() -> None:
-    network = zoo_network("grey28_small")
+FAMILIES = ("mobilenet_v2", "mobilenet_v3_small", "efficientnet_lite0", "resnet18", "squeezenet1_1", *SHORT)
+
+
+@pytest.mark.parametrize("name", ["grey28_small", *(pytest.param(one, marks=pytest.mark.slow) for one in FAMILIES)])
+def test_a_narrow_graph_is_as_much_work_as_the_pruned_networks_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name in SHORT:
+        monkeypatch.setitem(ARCHITECTURES, name, f"tests.optimize.pruning.nets:{name}")
+    network = zoo_network(name)
     pruned = prune(network, PruneOptions(macs=0.5))
     widths = {layer.name: layer.after for layer in pruned.layers}
     mine = narrow_graph(export_onnx(network.module, network.spec), widths)
@@ -89,6 +100,39 @@ def test_what_was_timed_is_not_timed_again(tmp_path: Path, parent: Bundle) -> No
     assert journaled(lambda _: next(answers), parent, tmp_path)({"a": (1, 1)}) == 0.25
 
 
+def test_networks_of_equal_widths_have_times_of_their_own(tmp_path: Path, parent: Bundle) -> None:
+    """A network that looks at the mirror image too has the same layers and takes twice as long; a pruned one is timed
+    as the whole one is, by the widths that are asked for."""
+    (tmp_path / "state.json").write_text("{}")
+    answers = iter([0.5, 1.0, 0.7])
+
+    def said(name: str, **arguments: Any) -> float:  # noqa: ANN401
+        spec = replace(parent.spec, architecture=ArchitectureRef(name, {"num_classes": 2, **arguments}))
+        bundle = cast(Bundle, SimpleNamespace(spec=spec))
+        return journaled(lambda _: next(answers), bundle, tmp_path)({"a": (1, 2)})
+
+    assert said("grey28") == 0.5
+    assert said("grey28", mirrored=True) == 1.0
+    assert said("grey28_wide") == 0.7
+    assert said("pruned:grey28", layers="1-2") == 0.5
+    assert said("pruned:grey28", layers="1-2", mirrored=True) == 1.0
+
+
+def test_an_engine_that_fails_once_may_be_asked_again(
+    tmp_path: Path, parent: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> float:
+        raise BackendUnavailableError("the engine is busy")
+
+    clock = WidthClock(parent, parent, recipe(tmp_path).measure)
+    with monkeypatch.context() as patch:
+        patch.setattr(width_clock, "times_as_fast", fail)
+        with pytest.raises(BackendUnavailableError):
+            clock(halves(parent))
+    assert clock(halves(parent)) > 0
+    clock.close()
+
+
 def test_a_candidate_that_was_killed_while_it_was_timed_comes_out_as_the_figures_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,4 +162,3 @@ def test_a_candidate_that_was_killed_while_it_was_timed_comes_out_as_the_figures
     assert optimize(one, tmp_path / "run").candidate("quick") == result.candidate("quick")
     assert len(asked) == before
     assert len(asked) == len(set(asked)), "no widths are timed twice"
-    assert result.candidate(PARENT).state == "made"

@@ -91,6 +91,23 @@ def test_the_report_counts_the_pictures_that_were_asked_about(store: Path, data:
     assert "to validate with" not in text
 
 
+def test_the_report_has_a_row_for_each_score_below_which_answers_are_unknown(
+    store: Path, data: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    colour_bundle(tmp_path / "own")
+    words = ["--data", data, "--no-latency", "--report", page]
+    assert main([str(word) for word in ["colours", "--store", store, *words]]) == 0
+    assert "unknown" not in page.read_text(encoding="utf-8")
+    saved = ["colours", "--store", tmp_path / "own", *words, "--max-unknown", 50, "--save"]
+    assert main([str(word) for word in saved]) == 0
+    assert "<dt>with the chosen score</dt><dd>unknown below a score of " in page.read_text(encoding="utf-8")
+    assert main([str(word) for word in ["colours", "--store", tmp_path / "own", *words, "--max-error", 1]]) == 1
+    text = page.read_text(encoding="utf-8")
+    assert "<dt>the bundle&#39;s answers</dt><dd>unknown below a score of " in text
+    assert "<dt>no score chosen</dt>" in text
+
+
 def test_limit_takes_the_first_of_each_class(store: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = judged(capsys, "colours", "--store", store, "--data", data, "--limit", 1)
     assert (found["n"], found["top1"]) == (3, 1.0)

@@ -63,6 +63,7 @@ def test_the_next_version_has_the_threshold_and_the_same_model(tmp_path: Path, d
     card = Store(tmp_path).open("colours").read("CARD.md").decode()
     assert card.count("## Unknown") == 1, "the old threshold's words are gone"
     assert "at most 6 %" in card
+    assert "at most 5 %" not in card
 
 
 def test_without_save_it_is_told_alone(tmp_path: Path, data: Path, capsys: Output) -> None:
@@ -75,7 +76,7 @@ def test_without_save_it_is_told_alone(tmp_path: Path, data: Path, capsys: Outpu
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--max-error", "1"], "299 are the least"),
+        (["--max-error", "1"], "459 are the least"),
         (["--max-unknown", "1"], "299 are the least"),
     ],
 )
@@ -83,9 +84,21 @@ def test_what_can_not_be_promised_is_said_and_nothing_written(
     tmp_path: Path, data: Path, capsys: Output, words: list[str], reason: str
 ) -> None:
     colour_bundle(tmp_path)
-    assert run(tmp_path, data, *words, "--save") == 1
-    assert reason in capsys.readouterr().err
+    assert run(tmp_path, data, *words, "--save", "--json") == 1
+    said = capsys.readouterr()
+    assert reason in said.err
+    assert json.loads(said.out)["n"] == 160, "what else was found is told"
     assert Store(tmp_path).versions("colours") == [1]
+
+
+def test_an_older_version_gets_no_next_one(tmp_path: Path, data: Path, capsys: Output) -> None:
+    """It would be taken for the newest model."""
+    for _ in range(2):
+        colour_bundle(tmp_path)
+    words = ["colours/1", "--store", str(tmp_path), "--data", str(data), "--max-unknown", "30", "--save"]
+    assert main(words) == 1
+    assert "evaluate colours/2" in capsys.readouterr().err
+    assert Store(tmp_path).versions("colours") == [1, 2]
 
 
 def test_the_shipped_bundles_are_left_alone(data: Path, capsys: Output) -> None:
@@ -96,10 +109,11 @@ def test_the_shipped_bundles_are_left_alone(data: Path, capsys: Output) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--max-error", "0"], "between 0 and 100"),
-        (["--max-error", "100"], "between 0 and 100"),
-        (["--max-unknown", "nan"], "between 0 and 100"),
-        (["--max-unknown", "few"], "between 0 and 100"),
+        (["--max-error", "0"], "is not a share in per cent"),
+        (["--max-error", "100"], "is not a share in per cent"),
+        (["--max-unknown", "nan"], "is not a share in per cent"),
+        (["--max-error", "1e-15"], "is not a share in per cent"),
+        (["--max-unknown", "few"], "is not a share in per cent"),
         (["--max-error", "5", "--max-unknown", "5"], "one of them"),
         (["--save"], "--max-error PERCENT"),
     ],

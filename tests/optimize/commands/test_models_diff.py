@@ -1,6 +1,7 @@
 """``quickeye models diff``: what the files of two bundles say, and whether they answer alike."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,25 @@ def test_facts_of_both_whether_they_differ_or_not(store: Store, capsys: Output) 
     assert (second["input"], second["classes"], second["unknown_below"]) == ("16×16 rgb", 3, None)
     assert diff("means/1", "means/2", "--store", store.root) == 0
     said = capsys.readouterr().out
-    assert "6.5 ms, 150 images/s, batch 1, openvino, 1 threads, a cpu" in said
+    assert "6.5 ms, 150 images/s, batch 1, openvino, 1 thread, a cpu" in said
     assert "top1 0.8500 on d val (20)" in said
+    assert diff("means/1", "colours", "--store", store.root) == 0
+    said = capsys.readouterr().out
+    assert "FIELD" in said
+    assert said.count("colours/1") == 2, "both tables call it by name and version"
+    assert any(line.split() == ["multiply-adds", "not", "known", "9"] for line in said.splitlines())
+
+
+def test_without_the_runtime_all_but_its_own_fact_is_told(
+    store: Store, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where no extra is installed."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("onnxruntime", "scipy", "sklearn")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("onnxruntime", "scipy", "sklearn"):
+        monkeypatch.setitem(sys.modules, name, None)
+    _, second = told(capsys, "means/1", "colours", "--store", store.root)["facts"]
+    assert (second["macs"], second["in_integers"]) == (9, None)
 
 
 def test_on_pictures_the_second_is_told_beside_the_first(store: Store, data: Path, capsys: Output) -> None:
@@ -95,7 +113,7 @@ def test_on_pictures_the_second_is_told_beside_the_first(store: Store, data: Pat
     words = ["colours", "reversed", "--store", store.root, "--data", data]
     beside = told(capsys, *words)["beside"]
     comparison = beside["comparison"]
-    assert (comparison["this"], comparison["other"], comparison["n"]) == ("reversed", "colours", 10)
+    assert (comparison["this"], comparison["other"], comparison["n"]) == ("reversed/1", "colours/1", 10)
     assert (comparison["only_this"], comparison["only_other"]) == (0, 7)
     assert comparison["difference"] == pytest.approx(-0.7)
     assert comparison["p_exact"] == pytest.approx(2 * 0.5**7)
@@ -112,6 +130,9 @@ def test_on_pictures_the_second_is_told_beside_the_first(store: Store, data: Pat
     assert beside["other_honesty"]["ece"]["value"] < beside["honesty"]["ece"]["value"]
     assert diff(*words) == 0
     said = capsys.readouterr().out
+    lines = [line.split() for line in said.splitlines()]
+    assert ["right", "90.00%", "20.00%"] in lines
+    assert ["alone", "right", "7", "0"] in lines
     assert all(
         word in said for word in ("McNemar", "Tango", "same answer", "calibration error", "answers that changed")
     )
@@ -130,7 +151,6 @@ def test_a_model_beside_itself_differs_in_nothing(store: Store, data: Path, caps
         (["means/1", "other"], "CARD.md"),
         (["means/1", "maens"], "did you mean 'means'"),
         (["colours", "reversed", "--data", "nowhere"], "nothing of that name"),
-        (["colours", "means", "--data", "DATA"], "known, and absent here: 'violet'"),
     ],
 )
 def test_failures_say_why(store: Store, data: Path, capsys: Output, words: list[str], reason: str) -> None:
@@ -139,6 +159,39 @@ def test_failures_say_why(store: Store, data: Path, capsys: Output, words: list[
     said = capsys.readouterr()
     assert (code, said.out) == (1, "")
     assert reason in said.err
+
+
+def test_bundles_of_other_classes_have_their_facts_told_and_no_answers(
+    store: Store, data: Path, capsys: Output
+) -> None:
+    words = ["colours", "means", "--store", str(store.root), "--data", str(data)]
+    assert diff(*words) == 1
+    said = capsys.readouterr()
+    assert (
+        "colours/1 and means/2 know other classes: colours/1 alone knows 'blue'; means/2 alone knows 'violet'"
+        in said.err
+    )
+    assert "labels.2" in said.out
+    assert diff(*words, "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["beside"], found["models"]) == (None, ["colours/1", "means/2"])
+
+
+def test_pictures_are_read_once_for_both(
+    store: Store, data: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import optimize.data.read
+
+    reads: list[object] = []
+    real = optimize.data.read.read_dataset
+
+    def counting(*words: Any, **named: Any) -> Any:  # noqa: ANN401
+        reads.append(words)
+        return real(*words, **named)
+
+    monkeypatch.setattr(optimize.data.read, "read_dataset", counting)
+    told(capsys, "colours", "reversed", "--store", store.root, "--data", data)
+    assert len(reads) == 1
 
 
 @pytest.mark.parametrize("words", [[], ["means"], ["a", "b", "--limit", "0"], ["a", "b", "--nope"]])

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from model_zoo.bundle import read_bundle
+from model_zoo.manifest import Abstain
 from optimize.commands.optimize import INTERRUPTED, main
+from optimize.judging.abstain_bundle import with_threshold
 from tests.optimize.candidates.small import INT8, content
 
 
@@ -26,6 +29,20 @@ def test_a_recipe_ends_in_a_table_and_a_bundle_to_serve(tmp_path: Path, capsys: 
     assert main([write_recipe(tmp_path), "--out", str(out), "--max-drop", "100", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["best"], found["budget"]) == ("int8", 100.0)
+
+
+def test_a_parent_s_score_for_unknown_is_said_to_be_left_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = content(tmp_path)
+    parent = Path(str(made["model"]))
+    held = Abstain(threshold=0.5, promise="max_unknown", limit=0.5, confidence=0.95, dataset="d", n=10, answered=0.6)
+    made["model"] = str(with_threshold(read_bundle(parent), held, "unknown below 0.5").folder)
+    for tables, times in (({}, 1), ({"abstain": {"max_unknown": 50.0}}, 0)):
+        path = tmp_path / "recipe.toml"
+        path.write_text(tomli_w.dumps({**made, **tables}))
+        assert main([str(path), "--out", str(tmp_path / "run"), "--max-drop", "100"]) == 0
+        assert capsys.readouterr().err.count("goes into no candidate; [abstain]") == times
 
 
 def test_a_budget_that_nothing_meets_is_1_and_names_the_closest(

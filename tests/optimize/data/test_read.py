@@ -325,6 +325,45 @@ def test_one_set_for_evaluation_in_the_order_of_a_bundle(photos: Path) -> None:
         read_dataset(photos / "photos", classes=("shoe", "cap"))
 
 
+def test_a_limit_counts_what_can_be_read_and_looks_at_no_more(photos: Path) -> None:
+    """Two hats are broken and a file is no picture; the last hat, broken too, lies behind the fifth whole one."""
+    for name in ("000.png", "002.png", "029.png"):
+        (photos / "photos" / "hat" / name).write_bytes(b"broken")
+    (photos / "photos" / "hat" / "003.txt").write_text("a note")
+    dataset, report = read_dataset(photos / "photos", classes=("hat", "cap"), options=limited_to(5))
+    names = [dataset.identifier(index) for index in range(len(dataset))]
+    hats = ["001", "003", "004", "005", "006"]
+    assert names == [f"photos/cap/00{place}.png" for place in range(5)] + [f"photos/hat/{name}.png" for name in hats]
+    assert dataset.first_labels.tolist() == [1] * 5 + [0] * 5
+    assert [one.picture for one in report.unreadable] == ["photos/hat/000.png", "photos/hat/002.png"]
+
+
+def test_a_limit_beyond_what_is_there_takes_all(photos: Path) -> None:
+    (photos / "photos" / "cap" / "019.png").write_bytes(b"broken")
+    assert read_dataset(photos / "photos", options=limited_to(25))[1].counts["photos"]["label"] == {
+        "cap": 19, "hat": 25,
+    }  # fmt: skip
+
+
+def test_a_limit_takes_pictures_whose_first_task_has_no_label(tmp_path: Path) -> None:
+    for number in range(4):
+        save(tmp_path / f"{number}.png", number)
+    (tmp_path / "list.csv").write_text("image,kind,shade\n" + "".join(f"{number}.png,,red\n" for number in range(4)))
+    tasks = (Task("kind", ("cap", "hat")), Task("shade", ("red", "blue")))
+    dataset, _ = read_dataset(tmp_path / "list.csv", tasks=tasks, options=limited_to(3))
+    assert dataset.labels.tolist() == [[UNLABELLED, 0]] * 3
+
+
+def test_a_limit_on_an_array_takes_the_first_of_each_class(tmp_path: Path) -> None:
+    idx_pair(tmp_path, "t10k", [0, 0, 1, 0, 1, 1])
+    dataset, _ = read_dataset(tmp_path, classes=("top", "bag"), options=limited_to(2))
+    assert dataset.positions.tolist() == [0, 1, 2, 4]
+
+
+def limited_to(limit: int) -> DataOptions:
+    return DataOptions(train="unused", limit=limit, look_alikes=False)  # type: ignore[arg-type]
+
+
 def test_of_ready_made_splits_the_test_set_is_evaluated(tmp_path: Path) -> None:
     idx_pair(tmp_path, "train", [0, 1])
     idx_pair(tmp_path, "t10k", [0, 1, 1])

@@ -13,7 +13,7 @@ from PIL import Image
 from model_zoo.heat_map import map_box, overlay
 from model_zoo.store import shipped_store
 from optimize.errors import DataError
-from optimize.judging.ask import CHUNK, ask, first_of_each_class
+from optimize.judging.ask import CHUNK, ask
 from optimize.judging.evaluation import evaluate
 from optimize.judging.judge import judge
 from optimize.judging.judged_model import BATCH, BundleModel
@@ -62,10 +62,6 @@ def test_labels_in_another_order_are_refused() -> None:
     model.labels = ("bright", "dark")
     with pytest.raises(DataError, match="not in the order"):
         ask(model, shades())
-
-
-def test_the_first_of_each_class() -> None:
-    assert first_of_each_class(shades(20), 3).positions.tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_mistakes_are_shown_with_what_spoke_for_them(tmp_path: Path) -> None:

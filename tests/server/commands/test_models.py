@@ -149,6 +149,14 @@ def test_wrong_usage_is_two(words: list[str], capsys: Output) -> None:
     assert "usage: quickeye models" in capsys.readouterr().err
 
 
+def test_an_action_that_is_none_is_told_all_there_are(capsys: Output) -> None:
+    assert call("dif") == 2
+    err = capsys.readouterr().err
+    assert f"there is no action 'dif'; there are {', '.join(ACTIONS)} and diff" in err
+    assert call("--help") == 0
+    assert "quickeye models diff A B compares two bundles" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("action", ACTIONS)
 def test_every_action_explains_itself(action: str, capsys: Output) -> None:
     """``--help`` works without a store."""

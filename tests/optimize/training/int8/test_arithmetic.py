@@ -1,5 +1,6 @@
 """Where a network is rounded in training: where its INT8 graph is."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -47,6 +48,51 @@ def test_a_family_is_rounded_as_often_as_its_int8_graph(name: str, monkeypatch: 
     with Int8Arithmetic():
         network(torch.randn(2, spec.channels, spec.height, spec.width))
     assert abs(len(rounded) - roundings(smaller)) <= OTHERWISE.get(name, 0)
+
+
+def test_weights_that_are_computed_are_rounded_as_weights_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pooling by place interpolates its weights where the map is of another size than it was trained at."""
+    network, rounded, counts = build("grey28_wide", 10).eval(), [], []
+
+    def counted(values: Tensor) -> Tensor:
+        rounded.append(values)
+        return values.clone()
+
+    monkeypatch.setattr(arithmetic, "round_activations", counted)
+    for side in (28, 20):
+        rounded.clear()
+        with Int8Arithmetic():
+            network(torch.randn(3, 1, side, side))
+        assert all(len(values) == 3 for values in rounded), "one row for each picture"
+        counts.append(len(rounded))
+    assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.parametrize("call", [functional.linear, functional.conv2d])
+def test_a_layer_may_be_given_its_arguments_by_name(call: Callable[..., Tensor]) -> None:
+    shape = (3, 4) if call is functional.linear else (3, 4, 2, 2)
+    weight, x = torch.randn(shape, requires_grad=True), torch.randn(2, *shape[1:], requires_grad=True) * 1
+    with Int8Arithmetic():
+        expected = call(x, weight)
+        assert torch.equal(call(x, weight=weight), expected)
+        assert torch.equal(call(input=x, weight=weight, bias=None), expected)
+    assert not torch.equal(call(x, weight), expected)
+
+
+def test_a_sum_may_be_given_its_arguments_by_name() -> None:
+    x, y = torch.randn(2, 2, 9, requires_grad=True).unbind()
+    with Int8Arithmetic():
+        expected = torch.add(x, y)
+        assert torch.equal(torch.add(input=x, other=y), expected)
+    assert not torch.equal(torch.add(x, y), expected)
+
+
+def test_frozen_layers_before_the_first_that_learns_are_not_rounded() -> None:
+    conv, x = torch.nn.Conv2d(4, 3, 3).requires_grad_(False), torch.randn(1, 4, 8, 8)
+    expected = conv(x)
+    with Int8Arithmetic():
+        assert torch.equal(conv(x), expected)
+        assert not torch.equal(conv(x * torch.ones(1, requires_grad=True)), expected)
 
 
 def roundings(model: bytes) -> int:
