@@ -1,5 +1,6 @@
 """A small bundle to write: its graph gives the mean of each colour."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from onnx import TensorProto, helper
 
 from model_zoo.bundle import BundleDraft
 from model_zoo.check import make_check, synthetic_pictures
+from model_zoo.manifest import Accuracy, Latency, Lineage
 from model_zoo.spec import InputSpec, Resize
+from model_zoo.store import Store
 
 SIDE = 8
 LABELS = ("red", "green", "blue")
@@ -58,3 +61,20 @@ def draft(**changes: Any) -> BundleDraft:  # noqa: ANN401 - any field of BundleD
         "source": "tests",
     }
     return BundleDraft(**(fields | changes))
+
+
+def store_of_three(root: Path) -> Store:
+    """means/1, an INT8 means/2 with figures, and a broken other/1."""
+    store = Store(root)
+    store.write(draft())
+    store.write(
+        draft(
+            precision="int8",
+            labels=("red", "green", "violet"),
+            accuracy=(Accuracy(dataset="d", split="val", n=20, metric="top1", value=0.85, ci95=(0.64, 0.95)),),
+            latency=(Latency(device="a cpu", backend="openvino", threads=1, batch=1, p50_ms=6.5, images_per_s=150.0),),
+            lineage=Lineage(parent="means/1"),
+        )
+    )
+    (store.write(draft(name="other")).folder / "CARD.md").unlink()
+    return store

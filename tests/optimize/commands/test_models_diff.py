@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from model_zoo.manifest import Accuracy, Latency, Lineage
 from model_zoo.store import Store
 from quickeye import run
-from tests.model_zoo.drafts import draft
+from tests.model_zoo.drafts import draft, store_of_three
 from tests.optimize.commands.colour_bundle import colour_bundle, folder_of
 
 Output = pytest.CaptureFixture[str]
@@ -19,18 +18,7 @@ Output = pytest.CaptureFixture[str]
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """means/1, an INT8 means/2 with figures, a broken other/1, and two that tell colours apart."""
-    store = Store(tmp_path_factory.mktemp("store"))
-    store.write(draft())
-    store.write(
-        draft(
-            precision="int8",
-            labels=("red", "green", "violet"),
-            accuracy=(Accuracy(dataset="d", split="val", n=20, metric="top1", value=0.85, ci95=(0.64, 0.95)),),
-            latency=(Latency(device="a cpu", backend="openvino", threads=1, batch=1, p50_ms=6.5, images_per_s=150.0),),
-            lineage=Lineage(parent="means/1"),
-        )
-    )
-    (store.write(draft(name="other")).folder / "CARD.md").unlink()
+    store = store_of_three(tmp_path_factory.mktemp("store"))
     right = colour_bundle(store.root)
     store.write(
         draft(

@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from model_zoo.bundle import Bundle
 from model_zoo.check import CheckVerdict
-from model_zoo.manifest import Accuracy, Latency, Lineage
 from model_zoo.store import Store
 from model_zoo.tables import table
 from server.backends import BackendOptions
 from server.backends.errors import BackendLoadError, BackendUnavailableError, CheckFailedError
 from server.commands.models import ACTIONS, main
 from server.commands.models_verify import engine_trial, verify
-from tests.model_zoo.drafts import draft
+from tests.model_zoo.drafts import draft, store_of_three
 from tests.model_zoo.onnx_graphs import body, model
 
 Output = pytest.CaptureFixture[str]
@@ -30,19 +29,7 @@ Output = pytest.CaptureFixture[str]
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """means/1, an INT8 means/2 with figures, and a broken other/1."""
-    store = Store(tmp_path / "store")
-    store.write(draft())
-    store.write(
-        draft(
-            precision="int8",
-            labels=("red", "green", "violet"),
-            accuracy=(Accuracy(dataset="d", split="val", n=20, metric="top1", value=0.85, ci95=(0.64, 0.95)),),
-            latency=(Latency(device="a cpu", backend="openvino", threads=1, batch=1, p50_ms=6.5, images_per_s=150.0),),
-            lineage=Lineage(parent="means/1"),
-        )
-    )
-    (store.write(draft(name="other")).folder / "CARD.md").unlink()
-    return store
+    return store_of_three(tmp_path / "store")
 
 
 def call(*words: str | Path) -> int:
