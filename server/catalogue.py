@@ -16,7 +16,7 @@ from model_zoo.bundle import Bundle
 from model_zoo.errors import BundleError, UnknownModelError
 from model_zoo.store import Store, parse_reference
 from server.backends import BACKENDS
-from server.backends.errors import BackendError
+from server.backends.errors import BackendError, BackendUnavailableError
 from server.backends.selection import UNCHECKED
 from server.config import Config
 from server.errors import ForbiddenError, InternalError, ModelUnavailableError
@@ -38,6 +38,7 @@ class Catalogue:
         self._metrics = metrics
         self._models: dict[str, dict[int, ServedModel]] = {}
         self._default: str | None = None
+        self._last_load_ended_well: dict[str, bool] = {}
         self._loading = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], ServedModel] = {}
 
@@ -112,8 +113,11 @@ class Catalogue:
                 loaded = await asyncio.to_thread(self._open_and_load, name, version)
                 model = await self._start(loaded)
             except (BackendError, BundleError, InternalError) as error:
+                self._last_load_ended_well[name] = False
+                log.warning("%s cannot be served: %s", name, error)
                 raise ModelUnavailableError(f"{name} cannot be served: {error}") from error
             model.load_s = time.monotonic() - started_s
+            self._last_load_ended_well[name] = True
             _log_loaded(model)
             if not self._models:
                 self._default = name
@@ -165,6 +169,8 @@ class Catalogue:
             await asyncio.to_thread(self.store.remove, name, number)
             if number in self._models.get(name, {}):
                 await self.unload(name, number)
+        if gone == stored:
+            self._last_load_ended_well.pop(name, None)
         return gone
 
     async def drain(self, timeout_s: float) -> int:
@@ -201,6 +207,8 @@ class Catalogue:
             if model is self.find(spec.name):
                 for images, seconds in model.batcher.learned().items():
                     yield "quickeye_predicted_batch_seconds", (spec.name, str(images)), seconds
+        for name, ended_well in self._last_load_ended_well.items():
+            yield "quickeye_model_last_load_successful", (name,), float(ended_well)
         for name, (waiting, running) in queued.items():
             yield "quickeye_queue_images", (name,), float(waiting)
             yield "quickeye_inflight_images", (name,), float(running)
@@ -218,7 +226,7 @@ class Catalogue:
                 return bundle
         if not versions:
             return self.store.open(name)  # says what is wrong
-        raise ModelUnavailableError(f"no version of {name} runs on {', '.join(sorted(wanted))}")
+        raise BackendUnavailableError(f"no version of it runs on {', '.join(sorted(wanted))}")
 
     async def _start(self, loaded: LoadedModel) -> ServedModel:
         spec = loaded.bundle.spec

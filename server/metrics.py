@@ -44,8 +44,14 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "quickeye_model_ready": ("1 when the model answers.", ("model", "version")),
     "quickeye_model_load_seconds": ("Time to read, check and warm the model.", ("model", "version")),
+    "quickeye_model_last_load_successful": ("0 when the last try to load a version of the model failed.", ("model",)),
     "quickeye_predicted_batch_seconds": ("Learned time of one batch, by its size.", ("model", "batch")),
     "quickeye_stream_sessions": ("Streams open now.", ("model",)),
+    "quickeye_gpu_busy_ratio": ("Share of the last moment in which something ran on the GPU.", ("gpu",)),
+    "quickeye_gpu_memory_used_bytes": ("Memory of the GPU in use, whoever uses it.", ("gpu",)),
+    "quickeye_gpu_memory_total_bytes": ("Memory that the GPU has.", ("gpu",)),
+    "quickeye_gpu_power_watts": ("What the GPU draws.", ("gpu",)),
+    "quickeye_gpu_temperature_celsius": ("How warm the GPU is.", ("gpu",)),
 }
 
 

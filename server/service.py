@@ -10,6 +10,7 @@ from model_zoo.store import Store, shipped_store
 from server.catalogue import Catalogue
 from server.config import Config
 from server.errors import DrainingError, NotReadyError
+from server.gpus import Gpus
 from server.keys import Keys
 from server.metrics import Metrics
 from server.streams.sessions import Sessions
@@ -25,7 +26,10 @@ class Service:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.keys = Keys(config)
-        self.metrics = Metrics(lambda: itertools.chain(self.catalogue.gauges(), self.streams.gauges()))
+        self.gpus = Gpus()
+        self.metrics = Metrics(
+            lambda: itertools.chain(self.catalogue.gauges(), self.streams.gauges(), self.gpus.gauges())
+        )
         store = Store(Path(config.store)) if config.store else shipped_store()
         self.catalogue = Catalogue(config, store, self.metrics)
         self.streams = Sessions(config.max_stream_sessions)

@@ -23,6 +23,10 @@ FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 # marker -> (is it there?, what to do)
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "needs_chromium": (lambda: shutil.which("chromium") is not None, "needs Chromium: apt-get install chromium"),
+    "needs_prometheus": (
+        lambda: all(shutil.which(program) is not None for program in ("prometheus", "promtool")),
+        "needs Prometheus and promtool: apt-get install --no-install-recommends prometheus",
+    ),
     "needs_systemd": (
         lambda: shutil.which("systemd-analyze") is not None,
         "needs systemd-analyze: apt-get install systemd",

@@ -188,6 +188,56 @@ def test_a_broken_bundle_is_refused_and_the_old_version_keeps_answering(store: P
     asyncio.run(scenario())
 
 
+def last_loads(catalogue: Catalogue) -> dict[str, float]:
+    """Model → what ``quickeye_model_last_load_successful`` says."""
+    name = "quickeye_model_last_load_successful"
+    return {labels[0]: value for each, labels, value in catalogue.gauges() if each == name}
+
+
+def test_a_failed_load_is_told_until_one_ends_well(store: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with catalogue_of(store) as catalogue:
+            assert last_loads(catalogue) == {}
+            await catalogue.load_configured()
+            assert last_loads(catalogue) == {"apple": 1, "pear": 1}
+            break_bundle(store, "apple", 2)
+            with pytest.raises(ModelUnavailableError):
+                await catalogue.load("apple")
+            assert last_loads(catalogue) == {"apple": 0, "pear": 1}
+            assert "apple cannot be served" in caplog.text
+            with pytest.raises(UnknownModelError):
+                await catalogue.load("nobody")
+            assert "nobody" not in last_loads(catalogue)
+            await catalogue.load("apple", 1)
+            assert last_loads(catalogue) == {"apple": 1, "pear": 1}
+
+    asyncio.run(scenario())
+
+
+def test_a_model_without_an_engine_here_is_a_failed_load(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.catalogue.BACKENDS", {"other": None})
+
+    async def scenario() -> None:
+        async with catalogue_of(store, backend="auto") as catalogue:
+            with pytest.raises(ModelUnavailableError, match="pear cannot be served: no version of it runs on other"):
+                await catalogue.load("pear")
+            assert last_loads(catalogue) == {"pear": 0}
+
+    asyncio.run(scenario())
+
+
+def test_nothing_is_told_of_the_loads_of_a_deleted_model(store: Path) -> None:
+    async def scenario() -> None:
+        async with catalogue_of(store) as catalogue:
+            await catalogue.load_configured()
+            await catalogue.delete("apple", 1)
+            assert last_loads(catalogue) == {"apple": 1, "pear": 1}
+            await catalogue.delete("apple")
+            assert last_loads(catalogue) == {"pear": 1}
+
+    asyncio.run(scenario())
+
+
 def test_an_engine_is_closed_only_when_its_warming_is_over(
     store: Path, backend: GatedBackend, caplog: pytest.LogCaptureFixture
 ) -> None:

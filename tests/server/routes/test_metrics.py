@@ -31,6 +31,7 @@ CONTRACT: dict[str, tuple[str, set[str]]] = {
     "quickeye_model_info": ("gauge", {"model", "version", "backend", "device", "precision", "parent", "check"}),
     "quickeye_model_ready": ("gauge", {"model", "version"}),
     "quickeye_model_load_seconds": ("gauge", {"model", "version"}),
+    "quickeye_model_last_load_successful": ("gauge", {"model"}),
     "quickeye_predicted_batch_seconds": ("gauge", {"model", "batch"}),
     "quickeye_event_loop_lag_seconds": ("histogram", set()),
 }

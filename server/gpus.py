@@ -1,0 +1,53 @@
+"""The machine's NVIDIA GPUs, as their driver tells of them (NVML): read when somebody scrapes.
+
+Figures are of the whole GPU, whoever uses it: a neighbour who fills its memory is what one wants to see.
+Without a GPU, a driver or the package ``nvidia-ml-py`` (extra ``gpu``) there are none, and nothing is said.
+A figure that a GPU does not have (some tell no power) is left out.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from types import ModuleType
+
+from server.metrics import GaugeSample
+
+log = logging.getLogger("quickeye.gpus")
+
+# metric -> how a GPU is asked, given the library and the GPU's handle
+READINGS: dict[str, Callable[[ModuleType, object], float]] = {
+    "quickeye_gpu_busy_ratio": lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100,
+    "quickeye_gpu_memory_used_bytes": lambda nvml, gpu: float(nvml.nvmlDeviceGetMemoryInfo(gpu).used),
+    "quickeye_gpu_memory_total_bytes": lambda nvml, gpu: float(nvml.nvmlDeviceGetMemoryInfo(gpu).total),
+    "quickeye_gpu_power_watts": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
+    "quickeye_gpu_temperature_celsius": lambda nvml, gpu: float(
+        nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)
+    ),
+}
+
+
+class Gpus:
+    """All GPUs of the machine; opened once, at the start of the server."""
+
+    def __init__(self, library: str = "pynvml") -> None:
+        self._gpus: list[object] = []
+        try:
+            self._nvml = import_module(library)
+        except ImportError:
+            return
+        try:
+            self._nvml.nvmlInit()
+            count = self._nvml.nvmlDeviceGetCount()
+            self._gpus = [self._nvml.nvmlDeviceGetHandleByIndex(number) for number in range(count)]
+        except self._nvml.NVMLError as error:
+            log.debug("no figures of GPUs: %s", error)
+
+    def gauges(self) -> Iterator[GaugeSample]:
+        """What ``/metrics`` reads at each scrape; GPUs are numbered as the driver does."""
+        for number, gpu in enumerate(self._gpus):
+            for metric, read in READINGS.items():
+                try:
+                    value = read(self._nvml, gpu)
+                except self._nvml.NVMLError:
+                    continue
+                yield metric, (str(number),), value
