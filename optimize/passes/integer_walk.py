@@ -10,6 +10,7 @@ lies on disk, and a layer's values are computed again for each look that its ran
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,9 +18,10 @@ from torch import Tensor
 
 from optimize.errors import PassError
 from optimize.passes.activation_range import Range, RangeMethod, activation_range
-from optimize.passes.coded import Coded, Scale, encode
+from optimize.passes.coded import AS_FLOAT, Coded, Scale, encode, scale_over
 from optimize.passes.float64_operators import OPERATORS, SAME_CODES, WEIGHTED, require_plain_gemm
 from optimize.passes.float_graph import FloatGraph, Step
+from optimize.passes.float_tensors import tensors_in_float
 from optimize.passes.layer_rounding import Layer, Use, as_layer, float_layer, round_layer
 from optimize.passes.pictures import Pictures
 from optimize.passes.pixel_input import PixelInput
@@ -30,7 +32,7 @@ Make = Callable[[], Iterator[Tensor]]
 
 
 class IntegerWalk:
-    """One calibration. After ``run``: ``scales`` by tensor, ``layers`` by the output of their step."""
+    """One calibration. After ``run``: ``scales`` by tensor in 8 bits, ``layers`` by the output of their step."""
 
     def __init__(
         self,
@@ -43,7 +45,7 @@ class IntegerWalk:
     ) -> None:
         """
         Args:
-            float_steps: outputs of the steps whose weights stay in float.
+            float_steps: outputs of the steps whose weights stay in float; what only they touch stays in float as well.
         """
         self.scales: dict[str, Scale] = {}
         self.layers: dict[str, Layer] = {}
@@ -52,6 +54,7 @@ class IntegerWalk:
         self._percentile = percentile
         self._pair_safe = pair_safe
         self._float_steps = float_steps
+        self._float_tensors = tensors_in_float(graph, float_steps)
         self._tensors: dict[str, Coded] = {}
 
     def run(self, pictures: Pictures) -> None:
@@ -94,11 +97,15 @@ class IntegerWalk:
         scales = [self._tensor(name).scale for name in step.sources]
         if step.op in SAME_CODES or step.factor is not None:
             before = scales[0]
-            after = before if step.factor is None else Scale(float(np.float32(before.size * step.factor)), before.zero)
-            self._keep(step.output, ((part + before.zero).to(torch.uint8) for part in make()), after)
+            size = before.size if step.factor is None else float(np.float32(before.size * step.factor))
+            after = replace(before, size=size)
+            self._keep(step.output, ((part + before.zero).to(before.dtype) for part in make()), after)
             return
         values = Values(lambda: (part.clamp(step.low, step.high) for part in make()))
-        scale = _widest(scales, step) if step.op == "Concat" else _scale(self._range(step, values))
+        if step.output in self._float_tensors:
+            scale = scale_over(*activation_range(values, "min_max", self._percentile), AS_FLOAT)
+        else:
+            scale = _widest(scales, step) if step.op == "Concat" else scale_over(*self._range(step, values))
         self._keep(step.output, (encode(part, scale) for part in values), scale)
 
     def _range(self, step: Step, values: Values) -> Range:
@@ -115,7 +122,8 @@ class IntegerWalk:
 
     def _keep(self, name: str, codes: Iterator[Tensor], scale: Scale) -> None:
         self._tensors[name] = Coded(Codes(codes), scale)
-        self.scales[name] = scale
+        if name not in self._float_tensors:
+            self.scales[name] = scale
 
     def _plain(self, step: Step) -> Make:
         if step.factor is None and len(step.sources) < len(step.inputs) and step.op in ("Add", "Concat", "Mul"):
@@ -157,18 +165,12 @@ class IntegerWalk:
         return torch.from_numpy(self._graph.constants[step.inputs[2]].astype(np.float64))
 
 
-def _scale(between: Range) -> Scale:
-    low, high = between
-    size = float(np.float32((high - low) / 255))
-    return Scale(size, round(-low / size))
-
-
 def _widest(scales: Sequence[Scale], step: Step) -> Scale:
     """One that holds all of these; the widest of them itself where it does, so that its codes stay as they are."""
     low = max(min(one.low for one in scales), min(step.low, 0.0))
     high = min(max(one.high for one in scales), max(step.high, 0.0))
     same = next((one for one in scales if one.low == low and one.high == high), None)
-    return same or _scale((low, high) if high > low else (0.0, 1.0))
+    return same or (scale_over(low, high) if high > low else scale_over(0.0, 1.0))
 
 
 def _pixels(pictures: Pictures, start: PixelInput) -> Iterator[Tensor]:

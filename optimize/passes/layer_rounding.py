@@ -1,14 +1,13 @@
 """A layer's weights and bias in 8 bits, from what really arrives at the layer.
 
-What arrives is gathered as mean and covariance; the weights are rounded so that the
-outputs change least (``weight_rounding``), and what shifted on average goes into the bias. A layer
+What arrives is gathered as mean and covariance (``input_moments``); the weights are rounded so that the
+outputs change least (``weight_rounding``, ``damping``), and what shifted on average goes into the bias. A layer
 that stays in float is computed with weights of 24 bits, float32's precision, so that
 its sums are whole numbers, and thus exact, as well.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
@@ -16,11 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optimize.passes.coded import Coded
-from optimize.passes.float64_operators import WEIGHTED, taps
+from optimize.passes.damping import OF_FEW_PICTURES, choose_share, damped
+from optimize.passes.float64_operators import WEIGHTED
 from optimize.passes.float_graph import Step
+from optimize.passes.input_moments import Moments, input_moments
 from optimize.passes.weight_rounding import pairs_of, round_weights
 
-STATISTICS_SIDE = 8
 _BIAS_LIMIT = 2**30
 _FLOAT_BITS = 24
 
@@ -74,21 +74,32 @@ def round_layer(uses: Sequence[Use], weights: Tensor, *, pair_safe: bool) -> lis
     Returns:
         For each use; the weights are the same.
     """
-    moments = [_moments(use.step, use.source, weights) for use in uses]
-    covariance = sum((one for _, one in moments[1:]), moments[0][1]) / len(uses)
+    parts = [input_moments(use.step, use.source, weights) for use in uses]
+    moments = [known if held is None else known + held for known, held in parts]
+    covariance = _mean_covariance(moments)
     groups = len(covariance)
     grouped = weights.reshape(groups, len(weights) // groups, -1)
     sizes = [use.source.scale.size for use in uses]
     floors = [(use.bias.abs() / (_BIAS_LIMIT * size)).clamp(min=1e-12) for use, size in zip(uses, sizes, strict=True)]
+    floor = torch.stack(floors).amax(0).view(groups, -1)
     pairs = pairs_of(weights, groups) if pair_safe else "free"
-    codes, scales = round_weights(grouped, covariance, torch.stack(floors).amax(0).view(groups, -1), pairs)
+    share = OF_FEW_PICTURES
+    held = [one for _, one in parts if one is not None]
+    if held:
+        known = _mean_covariance([one for one, _ in parts])
+        share = choose_share(grouped, known, _mean_covariance(held), floor, pairs)
+    codes, scales = round_weights(grouped, damped(covariance, share), floor, pairs)
     rounded = []
-    for use, size, (mean, _) in zip(uses, sizes, moments, strict=True):
-        lost = ((grouped - codes * scales[..., None]) * mean[:, None]).sum(2)
+    for use, size, one in zip(uses, sizes, moments, strict=True):
+        lost = ((grouped - codes * scales[..., None]) * one.mean[:, None]).sum(2)
         units = scales.flatten() * size
         bias = torch.round((use.bias + lost.flatten()) / units)
         rounded.append(Whole(codes.reshape(weights.shape), scales.flatten(), bias, units))
     return rounded
+
+
+def _mean_covariance(moments: Sequence[Moments]) -> Tensor:
+    return torch.stack([one.covariance for one in moments]).mean(0)
 
 
 def float_layer(use: Use, weights: Tensor) -> Whole:
@@ -112,29 +123,3 @@ def as_layer(name: str, whole: Whole) -> Layer:
         whole.scales.float().numpy(),
         whole.bias.to(torch.int32).numpy(),
     )
-
-
-def _moments(step: Step, source: Coded, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (G, K) and covariance (G, K, K) of what each group of outputs sees; sums are whole, thus exact."""
-    total: Tensor | float = 0.0
-    squares: Tensor | float = 0.0
-    count = 0
-    for part in source.chunks():
-        seen = _seen(step, part, weights)
-        total = total + seen.sum(2)
-        squares = squares + seen @ seen.transpose(1, 2)
-        count += seen.shape[2]
-    mean = cast("Tensor", total) * (source.scale.size / count)
-    second = cast("Tensor", squares) * (source.scale.size**2 / count)
-    return mean, second - mean[:, :, None] * mean[:, None]
-
-
-def _seen(step: Step, part: Tensor, weights: Tensor) -> Tensor:
-    """(G, K, places): the inputs of a layer, at some 8 × 8 to 15 × 15 places of each picture."""
-    if step.op == "Gemm":
-        return part.T[None]
-    groups = int(cast("int", step.attributes.get("group", 1)))
-    views = list(taps(part, (weights.shape[2], weights.shape[3]), step.attributes))
-    stride = [max(1, side // STATISTICS_SIDE) for side in views[0].shape[2:]]
-    stack = torch.stack([view[:, :, :: stride[0], :: stride[1]] for view in views], 2)
-    return stack.transpose(0, 1).transpose(1, 2).flatten(2).reshape(groups, -1, stack[:, 0, 0].numel())

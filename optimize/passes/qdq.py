@@ -6,7 +6,7 @@ without computes in float and still rounds where it should. The pixels are
 dequantised as they come; outputs of the model stay float32.
 
 Clamps after a layer are not written: a zero point of 0 cuts off below 0, the last code
-above. Only after a layer that stays in float one is, to keep it there. Nor is a product by a
+above. A tensor that stays in float has no codes, and its clamp is written. Nor is a product by a
 constant written: the same codes are dequantised by another scale.
 """
 
@@ -27,7 +27,7 @@ def write_qdq(graph: FloatGraph, scales: dict[str, Scale], layers: dict[str, Lay
 
     Args:
         graph: the float model; input, outputs and ``metadata_props`` are taken over.
-        scales: by tensor.
+        scales: by tensor; one without stays in float.
         layers: by the output of their step; one without stays in float.
     Returns:
         The model, the same for the same arguments.
@@ -35,7 +35,7 @@ def write_qdq(graph: FloatGraph, scales: dict[str, Scale], layers: dict[str, Lay
     writer = _Writer(graph, scales)
     writer.pixels(graph.input)
     for step in graph.steps:
-        writer.step(step, layers.get(step.output), quantised=step.output not in graph.outputs)
+        writer.step(step, layers.get(step.output))
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
     name = f"{graph.model.graph.name}_int8"
@@ -65,39 +65,46 @@ class _Writer:
             self._node("Pad", [turned, one_behind, inside], f"{start.pixels}/padded")
             turned = f"{start.pixels}/padded"
         self._codes[start.first] = turned
-        self._dequantise(turned, self._scale(start.first), _real(start.first))
+        self._dequantise(turned, self._scale(start.first), self._real(start.first))
 
-    def step(self, step: Step, layer: Layer | None, *, quantised: bool) -> None:
+    def step(self, step: Step, layer: Layer | None) -> None:
         """One operator with its weights, and the codes of what it gives."""
+        quantised = step.output in self._scales
         if step.factor is not None and quantised:
             self._codes[step.output] = self._codes[step.sources[0]]
-            self._dequantise(self._codes[step.output], self._scale(step.output), _real(step.output))
+            self._dequantise(self._codes[step.output], self._scale(step.output), self._real(step.output))
             return
-        inputs = [_real(name) if name in step.sources else name for name in step.inputs]
+        inputs = [self._real(name) if name in step.sources else name for name in step.inputs]
         if layer is not None:
             inputs = [inputs[0], *self._weights(step, layer)]
         for name in inputs:
             if name in self._floats:
                 self._constant(name, self._float(name) if step.op in WEIGHTED else self._floats[name])
         target = f"{step.output}/float" if quantised else step.output
-        stays_float = quantised and layer is None and step.op in WEIGHTED
-        node = helper.make_node(step.op, inputs, [f"{step.output}/uncut" if stays_float else target], step.node.name)
+        guarded = quantised and layer is None and step.op in WEIGHTED and step.sources[0] in self._scales
+        clamped = not quantised and step.output != step.node.output[0]
+        made = f"{step.output}/uncut" if guarded or clamped else target
+        node = helper.make_node(step.op, inputs, [made], step.node.name)
         node.attribute.extend(step.node.attribute)
         self.nodes.append(node)
-        if stays_float:
+        if guarded:
             self._keep_float(step.output)
+        elif clamped:
+            bounds = {"low": step.low, "high": step.high}
+            names = [self._constant(f"{made}/{name}", np.array(at, np.float32)) for name, at in bounds.items()]
+            self._node("Clip", [made, *names], target)
         if quantised:
             source = step.sources[0] if step.op in SAME_CODES else step.output
             parameters = self._scale(source)
             self._codes[step.output] = coded = f"{step.output}/codes"
             self._node("QuantizeLinear", [target, *parameters], coded)
-            self._dequantise(coded, parameters, _real(step.output))
+            self._dequantise(coded, parameters, self._real(step.output))
 
     def _keep_float(self, name: str) -> None:
         """Cut off below the least code, as rounding does too: that a rounding does not follow the layer at once.
 
         ONNX Runtime gives every float layer between two roundings 8-bit weights of its own, one scale for all outputs
-        (its WeightBiasQuantization; a Relu or Clip between does not stop it).
+        (its WeightBiasQuantization; a Relu or Clip between does not stop it). One that takes a tensor in float is safe.
         """
         least = self._constant(f"{name}/least", np.array(self._scales[name].low, np.float32))
         self._node("Max", [f"{name}/uncut", least], f"{name}/float")
@@ -108,12 +115,12 @@ class _Writer:
         scale = self._constant(f"{name}/scale", layer.scales)
         zeros = self._constant(f"{name}/zero", np.zeros(len(layer.scales), np.int8))
         codes = self._constant(f"{name}/codes", layer.codes)
-        self._dequantise(codes, [scale, zeros], _real(name), axis=0)
+        self._dequantise(codes, [scale, zeros], f"{name}/real", axis=0)
         bias_scale = self._constant(f"{bias}/scale", layer.scales * size)
         bias_zeros = self._constant(f"{bias}/zero", np.zeros(len(layer.scales), np.int32))
         bias_codes = self._constant(f"{bias}/codes", layer.bias)
-        self._dequantise(bias_codes, [bias_scale, bias_zeros], _real(bias), axis=0)
-        return [_real(name), _real(bias)]
+        self._dequantise(bias_codes, [bias_scale, bias_zeros], f"{bias}/real", axis=0)
+        return [f"{name}/real", f"{bias}/real"]
 
     def _float(self, name: str) -> NDArray[np.generic]:
         return self._floats[name].astype(np.float32)
@@ -123,6 +130,10 @@ class _Writer:
         self._constant(name, np.array(scale.size, np.float32))
         self._constant(f"{tensor}/zero", np.array(scale.zero, np.uint8))
         return [name, f"{tensor}/zero"]
+
+    def _real(self, name: str) -> str:
+        """The float form of a tensor."""
+        return f"{name}/real" if name in self._scales else name
 
     def _dequantise(self, codes: str, parameters: list[str], target: str, **attributes: int) -> None:
         self._node("DequantizeLinear", [codes, *parameters], target, **attributes)
@@ -137,8 +148,3 @@ class _Writer:
             self._names.add(name)
             self.constants.append(numpy_helper.from_array(value, name))
         return name
-
-
-def _real(name: str) -> str:
-    """The float form of a tensor that is kept in codes."""
-    return f"{name}/real"

@@ -17,8 +17,8 @@ does not depend on the machine: the same pictures and weights give the same file
 A class-activation map that the float model offers is no part of the walk: it is taken
 out before, and made anew from the quantised features and weights.
 
-A layer that 8 bits hurt too much can be named in ``float_layers``: its weights and sums stay in float.
-``sensitivity`` finds such layers. What flows between layers is 8 bits all the same.
+Layers that 8 bits hurt too much can be left in float: named in ``float_layers``, or found by measuring, as many as
+``float_share`` allows (``float_choice``). A tensor that only such layers touch stays in float too (``float_tensors``).
 
 What it does not do: it knows the operators of ``float64_operators`` only, and
 does not train.
@@ -35,6 +35,7 @@ from optimize.errors import PassError
 from optimize.passes import Pass, PassConfig
 from optimize.passes.activation_range import RangeMethod
 from optimize.passes.float64_operators import WEIGHTED
+from optimize.passes.float_choice import choose_float_steps
 from optimize.passes.float_graph import FloatGraph, Step, read_float_graph
 from optimize.passes.integer_walk import IntegerWalk
 from optimize.passes.layer_weights import read_model
@@ -46,14 +47,16 @@ class QuantizeInt8(PassConfig):
     """What a recipe may choose.
 
     ``pair_safe`` keeps pairs of weights small enough for x86 CPUs without VNNI
-    to sum them exactly with their fast instruction. ``float_layers`` are those whose weights
-    stay in float, by the name of their node or of what comes out of it.
+    to sum them exactly with their fast instruction. ``float_layers`` are those that
+    stay in float, by the name of their node or of what comes out of it. ``float_share`` of the multiply-adds
+    may stay in float besides: the layers that gain most by it are found by measuring.
     """
 
     range_method: RangeMethod = "percentile"
     percentile: Annotated[float, Field(gt=0.5, lt=1)] = 0.9999
     pair_safe: bool = True
     float_layers: Annotated[list[str], Field(max_length=1000)] = Field(default=[])
+    float_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 def quantize_int8(model: bytes, pictures: Pictures, config: QuantizeInt8) -> bytes:
@@ -72,15 +75,12 @@ def quantize_int8(model: bytes, pictures: Pictures, config: QuantizeInt8) -> byt
     require_pictures(pictures)
     parent = read_model(model)
     explained = remove_class_activation(parent)
-    graph = read_float_graph(parent.SerializeToString())
-    walk = IntegerWalk(
-        graph,
-        config.range_method,
-        config.percentile,
-        pair_safe=config.pair_safe,
-        float_steps=_float_steps(graph, config.float_layers),
-    )
-    walk.run(pictures)
+    plain = parent.SerializeToString()
+    graph = read_float_graph(plain)
+    in_float = _float_steps(graph, config.float_layers)
+    walk = _walked(graph, pictures, config, in_float)
+    if config.float_share and (more := choose_float_steps(plain, graph, walk, pictures, config.float_share)):
+        walk = _walked(graph, pictures, config, in_float | more)
     quantised = write_qdq(graph, walk.scales, walk.layers)
     if explained and not add_class_activation(quantised):
         raise PassError("the quantised graph lost what its class-activation map is made of")
@@ -90,6 +90,14 @@ def quantize_int8(model: bytes, pictures: Pictures, config: QuantizeInt8) -> byt
         raise PassError(f"the graph that came out is not valid ONNX, please report this: {error}") from error
     data: bytes = quantised.SerializeToString(deterministic=True)
     return data
+
+
+def _walked(graph: FloatGraph, pictures: Pictures, config: QuantizeInt8, float_steps: set[str]) -> IntegerWalk:
+    walk = IntegerWalk(
+        graph, config.range_method, config.percentile, pair_safe=config.pair_safe, float_steps=float_steps
+    )
+    walk.run(pictures)
+    return walk
 
 
 def _float_steps(graph: FloatGraph, names: list[str]) -> set[str]:

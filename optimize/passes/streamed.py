@@ -1,8 +1,8 @@
 """Tensors of more calibration pictures than memory should hold: codes on disk, values made anew at each reading.
 
 A calibration reads each tensor a few times, from its first picture to its last. So codes,
-a byte each, wait in a temporary file, and the values that they are computed from, four
-bytes each, are kept only where they are few; otherwise they are computed once more.
+a byte each (four of a tensor that stays in float), wait in a temporary file, and the values that
+they are computed from, four bytes each, are kept only where they are few; otherwise they are computed once more.
 Memory then depends on the net and not on how many pictures there are; the disk holds the
 codes of those tensors that later layers still need.
 """
@@ -21,7 +21,7 @@ KEPT_BYTES = 64 << 20
 
 
 class Codes:
-    """A tensor's codes, uint8 (N, …), in a file without a name, which ends with this."""
+    """A tensor's codes, whole numbers (N, …), in a file without a name, which ends with this."""
 
     def __init__(self, parts: Iterator[Tensor]) -> None:
         """
@@ -31,20 +31,26 @@ class Codes:
         self._file: IO[bytes] = tempfile.TemporaryFile(prefix="quickeye-codes-")  # noqa: SIM115
         self._shape: tuple[int, ...] = ()
         self._lengths: list[int] = []
+        self._dtype = torch.uint8
         for part in parts:
+            self._dtype = part.dtype
             self._shape = tuple(part.shape[1:])
             self._lengths.append(len(part))
             self._file.write(part.contiguous().numpy().data)
         self._file.flush()
 
+    def __len__(self) -> int:
+        """How many pictures."""
+        return sum(self._lengths)
+
     def __iter__(self) -> Iterator[Tensor]:
-        """uint8, a few pictures at a time; two may read at once."""
+        """A few pictures at a time; two may read at once."""
         place = 0
         for length in self._lengths:
-            size = length * math.prod(self._shape)
+            size = length * math.prod(self._shape) * self._dtype.itemsize
             part = bytearray(os.pread(self._file.fileno(), size, place))
             place += size
-            yield torch.frombuffer(part, dtype=torch.uint8).view(length, *self._shape)
+            yield torch.frombuffer(part, dtype=self._dtype).view(length, *self._shape)
 
     def close(self) -> None:
         """Give the disk's room back."""

@@ -5,7 +5,8 @@ they compute. Inputs of a layer are correlated: an error made in one weight can
 be undone by its neighbours. So weights are rounded one input at a time, the
 loudest first, and after each the remaining ones move to make up for what was
 lost, as the covariance of the inputs says (GPTQ, arXiv:2210.17323, after
-Hassibi's optimal brain surgeon). What shifts the mean is left to the bias.
+Hassibi's optimal brain surgeon). What shifts the mean is left to the bias. How far the covariance
+is to be trusted is settled before (``damping``).
 
 A second constraint can be kept at the same time. x86 CPUs without VNNI multiply
 unsigned codes (0 to 255) by signed ones two at a time into 16 bits, and cut off
@@ -27,7 +28,7 @@ Pairs = Literal["free", "adjacent", "any"]
 
 LIMIT = 127
 PAIR_LIMIT = 128
-DAMPING = 0.01
+BLOCK = 64
 SHRINKS = (1.0, 0.97, 0.94, 0.91, 0.88)
 WIDENINGS = (1.2, 1.45, 1.75, 2.1)
 
@@ -44,7 +45,7 @@ def round_weights(weights: Tensor, covariance: Tensor, floors: Tensor, pairs: Pa
 
     Args:
         weights: float64 (G, O, K), G groups of O outputs of K inputs.
-        covariance: float64 (G, K, K), of the inputs.
+        covariance: float64 (G, K, K), of the inputs; positive definite.
         floors: float64 (G, O), the smallest scales allowed.
         pairs: which weights may not add up to more than ±128 codes.
     Returns:
@@ -65,6 +66,12 @@ def round_weights(weights: Tensor, covariance: Tensor, floors: Tensor, pairs: Pa
         best_scales = torch.where(better, scales, best_scales)
         best_codes = torch.where(better[..., None], codes, best_codes)
     return best_codes, best_scales
+
+
+def round_to_base(weights: Tensor, covariance: Tensor, floors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """``round_weights`` in a fifth of the time: no wider scales are tried."""
+    base = _scales(weights, covariance, floors)
+    return _codes(_prepare(weights, covariance), base, pairs), base
 
 
 def output_error(difference: Tensor, covariance: Tensor) -> Tensor:
@@ -105,25 +112,30 @@ def _prepare(weights: Tensor, covariance: Tensor) -> _Prepared:
 
 
 def _codes(prepared: _Prepared, scales: Tensor, pairs: Pairs) -> Tensor:
+    """Inputs in blocks: within one, each code moves what is left at once; what is behind it moves once a block."""
     left, factor = prepared.weights.clone(), prepared.factor
     codes = torch.zeros_like(left)
-    for step in range(left.shape[2]):
-        place = prepared.order[:, step]
-        low, high = _allowed(codes, place, pairs)
-        value = left[:, :, step]
-        code = torch.clamp(torch.round(value / scales), low, high)
-        codes.scatter_(2, place[:, None, None].expand(*left.shape[:2], 1), code[..., None])
-        error = (value - code * scales) / factor[:, step, step, None]
-        left[:, :, step:] -= error[..., None] * factor[:, step, None, step:]
+    for start in range(0, left.shape[2], BLOCK):
+        block = left[:, :, start : start + BLOCK].clone()
+        end = start + block.shape[2]
+        errors = torch.zeros_like(block)
+        for step in range(start, end):
+            place = prepared.order[:, step]
+            low, high = _allowed(codes, place, pairs)
+            value = block[:, :, step - start]
+            code = torch.clamp(torch.round(value / scales), low, high)
+            code *= prepared.weights[:, :, step] != 0  # 0 stays 0
+            codes.scatter_(2, place[:, None, None].expand(*left.shape[:2], 1), code[..., None])
+            error = (value - code * scales) / factor[:, step, step, None]
+            errors[:, :, step - start] = error
+            block[:, :, step - start :] -= error[..., None] * factor[:, step, None, step:end]
+        left[:, :, end:] -= errors @ factor[:, start:end, end:]
     return codes
 
 
 def _inverse_factor(covariance: Tensor) -> Tensor:
-    """Upper Cholesky factor of the inverse; the diagonal is damped, so that silent inputs do no harm."""
-    diagonal = covariance.diagonal(dim1=1, dim2=2)
-    damping = DAMPING * diagonal.mean(1, keepdim=True) + 1e-12
-    damped = covariance + torch.diag_embed(damping.expand_as(diagonal))
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
+    """Upper Cholesky factor of the inverse."""
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
     upper: Tensor = torch.linalg.cholesky(inverse, upper=True)
     return upper
 

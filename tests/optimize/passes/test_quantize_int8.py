@@ -143,16 +143,6 @@ def test_a_last_layer_left_in_float_gives_the_logits() -> None:
     assert _error(residual_net(), smaller) < 0.05
 
 
-def test_all_layers_in_float_leave_only_the_rounding_between_them() -> None:
-    names = ["stem", "deep", "point", "head"]
-    rounded = dict(sqnr(residual_net(), PASS.run(residual_net(), pictures(32), {}), pictures(32)))
-    floats = PASS.run(residual_net(), pictures(32), {"float_layers": names})
-    assert fused_share(floats).share == 0
-    for name, decibels in sqnr(residual_net(), floats, pictures(32)):
-        assert decibels > rounded[name] - 0.5, name
-        assert decibels > 20
-
-
 def test_a_float_layer_that_there_is_not_is_named_with_the_nearest() -> None:
     with pytest.raises(PassError, match="no layer is named 'steem'; did you mean 'stem'"):
         PASS.run(residual_net(), pictures(8), {"float_layers": ["steem"]})

@@ -10,9 +10,11 @@ from optimize.passes import streamed
 from optimize.passes.streamed import Codes, Values
 
 
-def test_codes_come_back_as_they_went_even_to_two_readers() -> None:
-    tensor = torch.randint(0, 256, (11, 3, 2), dtype=torch.uint8)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_codes_come_back_as_they_went_even_to_two_readers(dtype: torch.dtype) -> None:
+    tensor = torch.randint(0, int(torch.iinfo(dtype).max), (11, 3, 2), dtype=dtype)
     codes = Codes(iter(tensor.transpose(1, 2).split(4)))
+    assert len(codes) == 11
     first, second = iter(codes), iter(codes)
     pairs = list(zip(first, second, strict=True))
     torch.testing.assert_close(torch.cat([one for one, _ in pairs]), tensor.transpose(1, 2))

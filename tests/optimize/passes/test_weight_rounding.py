@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from optimize.passes.weight_rounding import LIMIT, PAIR_LIMIT, output_error, round_weights
+from optimize.passes import weight_rounding
+from optimize.passes.weight_rounding import LIMIT, PAIR_LIMIT, Pairs, output_error, round_weights
 
 
 def _problem(seed: int, outputs: int, inputs: int) -> tuple[Tensor, Tensor]:
@@ -57,6 +58,19 @@ def test_any_two_of_an_output_stay_within_the_limit(seed: int) -> None:
     codes, _ = round_weights(weights, covariance, torch.full((1, 4), 1e-12, dtype=torch.float64), "any")
     for first, second in itertools.combinations(range(7), 2):
         assert (codes[..., first] + codes[..., second]).abs().max() <= PAIR_LIMIT
+
+
+@pytest.mark.parametrize("pairs", ["free", "adjacent", "any"])
+def test_blocks_change_the_time_alone(pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, covariance = _problem(2, 6, 37)
+    floors = torch.full((1, 6), 1e-12, dtype=torch.float64)
+    found = []
+    for block in (1, 8, 64):
+        monkeypatch.setattr(weight_rounding, "BLOCK", block)
+        found.append(round_weights(weights, covariance, floors, pairs))
+    for codes, scales in found[1:]:
+        assert torch.equal(codes, found[0][0])
+        assert torch.equal(scales, found[0][1])
 
 
 def test_scales_respect_their_floor() -> None:
