@@ -34,7 +34,9 @@ format: $(VENV)/.dev ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 bundle: $(VENV)/.dev ## make the shipped bundle again from the published weights
-	$(BIN)/python -m optimize.ship
+	rm -rf build/bundle
+	$(BIN)/quickeye optimize efficientnet_lite0_int8 --out build/bundle $(if $(QUICKEYE_CLOTHING),--test '$(QUICKEYE_CLOTHING)/validation')
+	$(BIN)/python -m optimize.ship build/bundle
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

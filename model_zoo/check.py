@@ -29,8 +29,9 @@ PICTURES = 4
 MAX_ARRAY_BYTES = 256 * 2**20
 DECISIVE_MARGIN = 0.5
 
-# Of the largest expected value: what engines may differ by. INT8 engines round differently (half a logit is common).
-TOLERANCE: dict[Precision, float] = {"fp32": 0.02, "fp16": 0.04, "int8": 0.1}
+# Of the largest expected value: what engines may differ by. INT8 engines round differently, by under 0.02 where it was
+# measured (two engines, nets from 25,000 to 4.6 million weights); 8-bit sums that saturate, by 0.1 and more.
+TOLERANCE: dict[Precision, float] = {"fp32": 0.02, "fp16": 0.04, "int8": 0.05}
 # Of the largest value of the maps, in every precision: a map is looked at.
 MAP_TOLERANCE = 0.1
 

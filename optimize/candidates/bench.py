@@ -1,7 +1,7 @@
 """What making candidates has at hand: the parent, the pictures by what they are for, and the training tools.
 
-Training pictures calibrate and fine-tune; the validation half chooses which candidates
-are on the front; the guard's half is looked at once, in the end, and by nothing before.
+Training pictures calibrate (or photos that the recipe names do) and fine-tune; the validation half chooses which
+candidates are on the front; the guard's half is looked at once, in the end, and by nothing before.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,14 @@ import numpy as np
 
 from model_zoo.bundle import Bundle
 from model_zoo.spec import InputSpec
-from optimize.candidates.recipe import OptimizeRecipe
+from optimize.candidates.photo_views import PhotoViews
+from optimize.candidates.recipe import SHOWN, OptimizeRecipe
 from optimize.candidates.shown import ShownPictures
 from optimize.data.dataset import Dataset
 from optimize.data.read import Data
 from optimize.data.splits import copy_groups, stratified_split
 from optimize.errors import DataError
+from optimize.passes.pictures import Pictures
 from optimize.seeding import numpy_generator
 
 if TYPE_CHECKING:
@@ -53,13 +55,15 @@ class Bench:
     @cached_property
     def shown(self) -> Dataset:
         """Some training pictures, in their order, for passes and for scores of channels."""
-        n = len(self.data.train)
-        chosen = numpy_generator(self.recipe.seed, "calibration").permutation(n)[: self.recipe.calibration]
+        n, said = len(self.data.train), self.recipe.calibration
+        count = said if isinstance(said, int) else SHOWN
+        chosen = numpy_generator(self.recipe.seed, "calibration").permutation(n)[:count]
         return self.data.train.subset(np.sort(chosen))
 
-    def calibration(self, spec: InputSpec) -> ShownPictures:
-        """``shown`` at an input's size."""
-        return ShownPictures(self.shown, spec)
+    def calibration(self, spec: InputSpec) -> Pictures:
+        """What passes are shown, at an input's size: ``shown``, or the photos that the recipe names."""
+        said = self.recipe.calibration
+        return ShownPictures(self.shown, spec) if isinstance(said, int) else PhotoViews(said, spec)
 
 
 def with_guard(data: Data, seed: int) -> Data:

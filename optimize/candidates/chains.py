@@ -21,6 +21,8 @@ from optimize.training.durable import reason
 from optimize.training.recipe_entries import Entry
 
 Steps = Sequence[Entry[Any]]
+# In a step's folder: a line for each thing that it tells.
+NOTES = "notes.txt"
 
 
 class Chains:
@@ -33,7 +35,7 @@ class Chains:
             "parent": hashlib.sha256(bench.parent.read_model()).hexdigest(),
             "data": bench.data.report.fingerprint,
             "seed": recipe.seed,
-            "calibration": recipe.calibration,
+            "calibration": recipe.to_content()["calibration"],
             "finetune": recipe.finetune,
         }
         self._root = _digest(said)
@@ -53,6 +55,11 @@ class Chains:
             return bundle_at(self._place(steps))
         except CheckpointError:
             return None
+
+    def notes(self, steps: Steps) -> tuple[str, ...]:
+        """What steps that decide by measuring have written down of it."""
+        places = (self._place(steps[:end]) / NOTES for end in range(1, len(steps) + 1))
+        return tuple(line for path in places if path.exists() for line in path.read_text(encoding="utf-8").splitlines())
 
     def make_next(self, steps: Steps) -> Bundle:
         """The bundle after ``steps``, of the one before, which is there.

@@ -39,7 +39,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """The last float network on the way to the candidate: torch beside its ONNX graph, on ``n`` training pictures.
+    """The last float network on the way to the candidate, in torch and as its ONNX graph, on ``n`` shown pictures.
 
     Attributes:
         worst: the largest difference of two logits; ``largest``: the largest logit.
@@ -84,7 +84,7 @@ def _layers(bundle: Bundle, decibels: dict[str, float], bench: Bench) -> tuple[L
         return tuple(Layer(name, 0, None, None, value) for name, value in decibels.items())
     try:
         in_float: set[str] | None = set(fused_share(model).float_layers)
-        times = layer_times(model, bench.calibration(bundle.spec.input)[: min(8, len(bench.shown))])
+        times = layer_times(model, bench.calibration(bundle.spec.input)[:8])
     except PassError:  # a graph for another engine: its work is known all the same
         in_float, times = None, {}
     return tuple(

@@ -6,21 +6,17 @@ What steps make is between them alone; ``publish.py`` gives a candidate its name
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
 from model_zoo.bundle import Bundle, BundleDraft
-from model_zoo.check import CheckSet, make_check
 from model_zoo.graph_class_activation import outputs_of
 from model_zoo.manifest import Lineage
 from model_zoo.spec import Precision
 from model_zoo.store import Store
 from optimize.candidates.bench import Bench
-from optimize.errors import PassError
-from optimize.judging.arithmetic import open_model, runtime_faults
+from optimize.candidates.reference_check import reference_check
 from optimize.passes import PassConfig, load_pass
 
-# Of what rewrites graphs and says what they mean.
-TOOLS = ("numpy", "onnx")
+# Of what reads pictures, rewrites graphs and says what they mean.
+TOOLS = ("numpy", "onnx", "pillow")
 # What a bundle's numbers are, where a pass changes that.
 _PRECISION: dict[str, Precision] = {"quantize_int8": "int8"}
 
@@ -41,7 +37,7 @@ def apply_pass(name: str, config: PassConfig, bundle: Bundle, bench: Bench, fold
         labels=bundle.labels,
         model=model,
         outputs=outputs_of(model),
-        check=_check(model, bundle.check(), precision),
+        check=reference_check(model, bundle.check().pictures, precision),
         card=f"# {bundle.spec.name}\n\nMade by the pass {name}.\n",
         licence=bundle.spec.licence,
         source=bundle.spec.source,
@@ -53,17 +49,3 @@ def apply_pass(name: str, config: PassConfig, bundle: Bundle, bench: Bench, fold
 
 def _version(tool: str) -> str:
     return version(tool).partition("+")[0]
-
-
-def _check(model: bytes, parents: CheckSet, precision: Precision) -> CheckSet:
-    """The parent's pictures, and what the new graph means by them, without any engine's own kernels."""
-    names = [output.name for output in outputs_of(model)]
-    try:
-        return make_check(
-            np.asarray(parents.pictures),
-            lambda batch: [open_model(model, "reference", output=name)(batch) for name in names],
-            names=names,
-            precision=precision,
-        )
-    except runtime_faults() as error:
-        raise PassError(f"ONNX Runtime does not take the graph that came out: {error}") from error

@@ -7,7 +7,7 @@ from optimize.candidates.made import Made
 from optimize.candidates.proposed_steps import contents
 from optimize.candidates.recipe import CandidateEntry
 from optimize.candidates.result import Candidate
-from optimize.passes import PassConfig
+from optimize.candidates.steps import OWN
 from optimize.training.recipe_entries import Entry
 
 # Points more than the budget; who loses them for sure is not built upon by passes alone.
@@ -34,7 +34,7 @@ def why_hopeless(
             return f"it is {one.name} with less of the network kept, which loses {one.val.drop:.1f} points already"
         rest = entry.steps[len(steps) :]
         begins = bool(steps) and contents(entry.steps[: len(steps)]) == contents(steps)
-        if begins and all(isinstance(step.choice, PassConfig) for step in rest):
+        if begins and not any(step.name in OWN for step in rest):
             return f"it begins as {one.name} does, which loses {one.val.drop:.1f} points"
     return ""
 

@@ -6,6 +6,7 @@ from model_zoo.bundle import Bundle
 from optimize.candidates.recipe import Budget
 from optimize.candidates.result import Paired, Verdict
 from optimize.data.dataset import Dataset
+from optimize.judging.agreement import agreement
 from optimize.judging.ask import ask
 from optimize.judging.comparison import compare
 from optimize.judging.judged_model import BundleModel
@@ -38,6 +39,7 @@ def paired(candidate: Predictions, parent: Predictions, *, seed: int) -> Paired:
         DataError: not the same pictures or classes.
     """
     found = compare(candidate, parent, seed=seed)
+    sure = agreement(candidate.logits, parent.logits).sure
     return Paired(
         n=found.n,
         top1=found.top1.value,
@@ -50,6 +52,8 @@ def paired(candidate: Predictions, parent: Predictions, *, seed: int) -> Paired:
         top1_ci95=found.top1.ci95 or (0.0, 1.0),
         bootstrap95=None if found.bootstrap95 is None else _mirrored(found.bootstrap95),
         p_mid=found.p_mid,
+        sure=sure.n,
+        sure_same=sure.hits,
     )
 
 

@@ -41,9 +41,17 @@ class Made:
         Raises:
             RecipeError: it is not there.
         """
-        found = self._chains.made(self.steps(name))
+        return self.after(self.steps(name))
+
+    def after(self, steps: Steps) -> Bundle:
+        """What steps have made.
+
+        Raises:
+            RecipeError: it is not there.
+        """
+        found = self._chains.made(steps)
         if found is None:
-            raise RecipeError(f"candidate {name!r} is not there")
+            raise RecipeError(f"what comes of {', '.join(step.name for step in steps)} is not there")
         return found
 
     def changed(self, name: str) -> Flips:
@@ -52,9 +60,13 @@ class Made:
 
     def answers(self, name: str, split: str) -> Predictions:
         """What a made candidate, or the parent, says of "train", "val" or "guard"."""
-        if name == PARENT:
+        return self.answers_after(self.steps(name), split)
+
+    def answers_after(self, steps: Steps, split: str) -> Predictions:
+        """What that says which steps have made, the parent where there are none; see ``answers``."""
+        if not steps:
             return self._parent_answers(split)
-        return self._asked(self._chains.key(self.steps(name)), self.bundle(name), split)
+        return self._asked(self._chains.key(steps), self.after(steps), split)
 
     def stages(self, name: str) -> list[Bundle]:
         """The bundles from the parent to a made candidate, one after each step."""

@@ -7,8 +7,11 @@ from pathlib import Path
 from model_zoo.bundle import Bundle
 from model_zoo.errors import UnknownModelError
 from model_zoo.store import Store, parse_reference
+from optimize.candidates import publishing
 from optimize.candidates.bench import Bench, with_guard
 from optimize.candidates.order import require_makeable
+from optimize.candidates.photo_views import CalibrationPhotos
+from optimize.candidates.published_files import require_named_files
 from optimize.candidates.recipe import OptimizeRecipe
 from optimize.candidates.unlabelled import read_unlabelled
 from optimize.data.read import Data, read_data
@@ -27,7 +30,9 @@ FREE = (
     "abstain",
     "abstain.max_error",
     "abstain.max_unknown",
+    "rescue",
     "search.candidates",
+    *publishing.FREE,
 )
 
 
@@ -37,11 +42,14 @@ def open_bench(recipe: OptimizeRecipe, folder: Path, parent: Bundle, train: Trai
     Raises:
         RunError: the folder holds something else, or a run of another recipe or other data.
         DataError: pictures or labels that can't be judged by, or of other classes than the parent's.
+        RecipeError, MissingPhotosError: photos that are named and can't be had.
     """
     require_makeable(recipe, parent)
+    require_named_files(recipe, parent)
     data = _labelled(recipe, parent) if recipe.labelled else None
     open_folder(folder, KIND, recipe, may_change=FREE)  # what can't be read leaves no folder behind
     _require_same_parent(folder, parent)
+    _require_same_photos(folder, recipe)
     if data is None:
         data = read_unlabelled(recipe, folder, parent)
     write_data_report(folder, data)
@@ -59,6 +67,15 @@ def _require_same_parent(folder: Path, parent: Bundle) -> None:
         raise RunError(
             f"{folder} was begun with another model than {parent.folder} is now; choose another folder with --out"
         )
+
+
+def _require_same_photos(folder: Path, recipe: OptimizeRecipe) -> None:
+    if isinstance(recipe.calibration, CalibrationPhotos):
+        mine = recipe.calibration.digest()
+        if noted(folder, "photos", mine) != mine:
+            raise RunError(
+                f"{folder} was calibrated by photos that have changed since; choose another folder with --out"
+            )
 
 
 def _labelled(recipe: OptimizeRecipe, parent: Bundle) -> Data:

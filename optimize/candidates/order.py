@@ -5,6 +5,7 @@ from pydantic import ValidationError
 from model_zoo.bundle import Bundle
 from optimize.candidates.proposed_steps import steps_of
 from optimize.candidates.recipe import CandidateEntry, OptimizeRecipe
+from optimize.candidates.rescues import TRAINS, has_network, is_rescued
 from optimize.candidates.search_options import as_search
 from optimize.candidates.steps import OWN, STEPS
 from optimize.choice import faults
@@ -26,9 +27,9 @@ def require_makeable(recipe: OptimizeRecipe, parent: Bundle) -> None:
     """
     from optimize.candidates.training_steps import Finetune, Student, training_content
 
-    has_network = parent.weights_path is not None and parent.spec.architecture is not None
+    has_float = has_network(parent)
     for candidate in recipe.candidate:
-        rewritten = None if has_network else "the parent, which is its ONNX graph alone,"
+        rewritten = None if has_float else "the parent, which is its ONNX graph alone,"
         for step in candidate.steps:
             if step.name == "student":
                 rewritten = None
@@ -41,18 +42,20 @@ def require_makeable(recipe: OptimizeRecipe, parent: Bundle) -> None:
                 rewritten = step.name
             if isinstance(step.choice, Finetune | Student):
                 parse_recipe(training_content(step.choice, {}, recipe, parent), origin=f"candidate {candidate.name}")
+    if recipe.rescue and has_float and any(map(is_rescued, recipe.candidate)):
+        parse_recipe(training_content(STEPS.choose(TRAINS), {}, recipe, parent), origin="rescue")
     if recipe.search.space is not None:
         steps = {path.partition(".")[0] for path in recipe.search.space}
-        if not has_network:
+        if not has_float:
             _require_no_network(steps)
-        for name in sorted(steps & {"finetune", "qat"}):
+        for name in sorted(steps & {"finetune", "sparse_finetune", "qat"}):
             parse_recipe(training_content(STEPS.choose(name), {}, recipe, parent), origin=f"search.space: {name}")
         _require_some_chain(recipe.search.space)
 
 
 def _require_no_network(steps: set[str]) -> None:
     """Refuse, of a parent that is its graph alone, what needs more; a student has a network again."""
-    after_student = {"qat"} if "student" in steps else set()
+    after_student = {"sparse_finetune", "qat"} if "student" in steps else set()
     if needing := [step for step in OWN if step in steps - {"student"} - after_student]:
         raise RecipeError(
             f"search.space: {needing[0]} needs the float network, and the parent is its ONNX graph alone; take it out"

@@ -23,6 +23,8 @@ SMALLEST_SIDE = 96
 _SIDE_STEP = 32
 
 INT8: Content = {"name": "quantize_int8"}
+# Ways to choose the ranges of activations that are worth trying, the likeliest first.
+RANGES = ("percentile", "least_squares", "min_max")
 # What an importer leaves around a graph, quantising does not know.
 FOLD: Content = {"name": "fold"}
 
@@ -63,12 +65,11 @@ def search_space(parent: Bundle, candidates: Sequence["CandidateEntry"]) -> dict
     Args:
         candidates: the recipe's; the longest of their recoveries is tried, and twice as long.
     """
-    methods = Span(choices=["percentile", "least_squares", "min_max"])
+    methods = Span(choices=[*RANGES])
     if parent.weights_path is None or parent.spec.architecture is None:
         yes, either = Span(choices=[True]), Span(choices=[True, False])
         return {"fold": yes, "cluster_weights": either, "quantize_int8": yes, "quantize_int8.range_method": methods}
-    lengths = [step.choice.epochs for one in candidates for step in one.steps if step.name == "finetune"]
-    epochs = max(lengths, default=EPOCHS)
+    epochs = recovery_epochs(candidates)
     space = {
         "prune": Span(choices=[True, False]),
         "prune.macs": Span(low=0.2, high=0.9, step=0.05, when={"prune": True}),
@@ -82,6 +83,12 @@ def search_space(parent: Bundle, candidates: Sequence["CandidateEntry"]) -> dict
         return space
     resized = {"resize": Span(choices=[True, False]), "resize.height": Span(choices=[*sides], when={"resize": True})}
     return {**resized, **space}
+
+
+def recovery_epochs(candidates: Sequence["CandidateEntry"]) -> int:
+    """The longest of the recoveries by training; the usual length where there are none."""
+    lengths = [step.choice.epochs for one in candidates for step in one.steps if step.name == "finetune"]
+    return max(lengths, default=EPOCHS)
 
 
 def _with_int8(name: str, steps: list[Content]) -> list[Content]:

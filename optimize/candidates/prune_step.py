@@ -13,6 +13,7 @@ from model_zoo.bundle import Bundle
 from model_zoo.spec import InputSpec
 from optimize.candidates.bench import Bench
 from optimize.candidates.float_network import export_like, float_network
+from optimize.candidates.shown import ShownPictures
 from optimize.candidates.width_clock import WidthClock, journaled
 from optimize.pruning.criterion import LabelledBatch
 from optimize.pruning.options import PruneOptions
@@ -47,10 +48,10 @@ class PruneStep(PruneOptions):
 
 
 def labelled_batches(bench: Bench, spec: InputSpec) -> list[LabelledBatch]:
-    """The calibration's pictures as a network takes them, with their labels as rows of probabilities."""
+    """Some training pictures as a network takes them, with their labels as rows of probabilities."""
     classes = len(bench.parent.labels)
     normalise = Normalise(spec, torch.device("cpu"), channels_last=False)
-    found, pictures, labels = [], bench.calibration(spec), bench.shown.first_labels
+    found, pictures, labels = [], ShownPictures(bench.shown, spec), bench.shown.first_labels
     for start in range(0, len(pictures), BATCH):
         part = np.ascontiguousarray(pictures[start : start + BATCH].transpose(0, 3, 1, 2))
         said = functional.one_hot(torch.from_numpy(labels[start : start + BATCH]), classes).float()

@@ -8,9 +8,11 @@ every step which trains starts from.
 import re
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from model_zoo.manifest import NAME_PATTERN
+from optimize.candidates.photo_views import CalibrationPhotos
+from optimize.candidates.publishing import Publishing
 from optimize.candidates.search_options import Searching
 from optimize.choice import Choice, WholeRecipe
 from optimize.data.options import DataOptions
@@ -18,10 +20,17 @@ from optimize.judging.threshold import Wanted
 from optimize.training.recipe_entries import Entry, entry_of
 
 _STEP = entry_of("optimize.candidates.steps:STEPS")
+NAME_LENGTH = 39
 # The parent's own place on the front; no candidate may take its name.
 PARENT = "parent"
 # Names of what a search proposes.
 _PROPOSED = re.compile(r"search-[0-9]+")
+# Training pictures that are shown where nobody says how many.
+SHOWN = 128
+
+_Count = Annotated[int, Field(ge=1, le=100_000), Tag("number")]
+_Photos = Annotated[CalibrationPhotos, Tag("photos")]
+_Calibration = Annotated[_Count | _Photos, Discriminator(lambda said: "number" if isinstance(said, int) else "photos")]
 
 
 class Budget(Choice):
@@ -82,7 +91,7 @@ class Abstaining(Choice):
 class CandidateEntry(Choice):
     """``[[candidate]]``: a name, and the steps from the parent to it."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,38}$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=NAME_LENGTH)]
     steps: Annotated[tuple[Annotated[Entry[Any], *_STEP], ...], Field(strict=False, min_length=1, max_length=16)]
 
 
@@ -93,9 +102,11 @@ class OptimizeRecipe(WholeRecipe):
         name: of the run; candidates' bundles are called NAME-CANDIDATE.
         model: the parent, as ``quickeye evaluate`` takes one.
         labelled: False: the pictures' labels are not looked at; what is guarded is agreement with the parent.
-        calibration: how many training pictures passes are shown.
+        calibration: how many training pictures passes are shown, or photos in their place.
         finetune: tables of a training recipe.
+        rescue: INT8 candidates that lose too much, where float does not, are tried otherwise; ``rescues.py``.
         search: candidates that are proposed after those named here.
+        publish: what the best one is called, and what is told of it.
     """
 
     name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", max_length=24)]
@@ -103,12 +114,14 @@ class OptimizeRecipe(WholeRecipe):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     data: DataOptions
     labelled: bool = True
-    calibration: Annotated[int, Field(ge=1, le=100_000)] = 128
+    calibration: _Calibration = SHOWN
     budget: Budget = Budget()
     measure: Measuring = Measuring()
     abstain: Abstaining | None = None
     finetune: dict[str, Any] = Field(default={})
+    rescue: bool = False
     search: Searching = Searching()
+    publish: Publishing | None = None
     candidate: Annotated[tuple[CandidateEntry, ...], Field(strict=False, min_length=1, max_length=1000)]
 
     @model_validator(mode="after")

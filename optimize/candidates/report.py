@@ -6,9 +6,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optimize.candidates.card import step_words
 from optimize.candidates.drawing import front_svg
 from optimize.candidates.evidence import Evidence
-from optimize.candidates.publish import step_words
 from optimize.candidates.recipe import PARENT
 from optimize.candidates.result import Result
 from optimize.errors import MissingLibraryError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).parent / "optimize.html.jinja"
 # Candidates that lose so many points more than they may would squeeze the others together.
 DRAWN = 15.0
+# Of fewer weights that are 0, nobody put them there: 8-bit codes round small ones to it.
+ZEROS = 0.1
 SCRIPT = Path(__file__).parent / "front.js"
 STYLE = Path(__file__).parents[1] / "report" / "style.css"
 
@@ -69,6 +71,7 @@ def render(result: Result, evidence: Evidence | None, recipe: str, command: str,
         best=result.candidate(result.best) if result.best else None,
         closest=result.candidate(result.closest) if result.closest else None,
         made=made,
+        sparse=[one for one in made if one.zeros >= ZEROS],
         left=[one for one in result.candidates if one.state != "made"],
         words={one.name: ", ".join(map(step_words, one.steps)) for one in result.candidates},
         drawings=[

@@ -1,8 +1,9 @@
 """What is known of each candidate, as the run's journal and ``result.json`` hold it."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+from optimize.candidates.journal import Facts
 from optimize.candidates.speed import Speed
 from optimize.judging.threshold import Threshold
 
@@ -25,6 +26,7 @@ class Paired:
         top1_ci95: of ``top1``, Wilson's.
         bootstrap95: of ``drop``, over resampled pictures; None where these are too few.
         p_mid: McNemar's, two-sided, mid-p.
+        sure: pictures of whose class the parent is at least half sure; ``sure_same``: those of them with its answer.
     """
 
     n: int
@@ -38,6 +40,14 @@ class Paired:
     top1_ci95: tuple[float, float]
     bootstrap95: tuple[float, float] | None
     p_mid: float
+    sure: int = 0
+    sure_same: int = 0
+
+    @classmethod
+    def of(cls, facts: Facts) -> Self:
+        """As the journal has it: JSON knows lists alone."""
+        plain: Facts = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
+        return cls(**plain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +66,13 @@ class Candidate:
 
     Attributes:
         steps: as the recipe names them, complete.
+        notes: what its steps tell: rewrites of the graph that were tried, and what became of them.
+        because: why it was tried, where no recipe and no search asked for it.
         reason: why it failed or was dropped.
         bytes: of ``model.onnx``.
         macs: multiply-adds of a picture.
         in_integers: share of them that ONNX Runtime computes in integers.
+        zeros: share of the weights that are 0.
         val: on the pictures that choose.
         bundle: in the run's store, where it is on the front.
         threshold: its score below which answers are unknown, where the recipe asks for one and the guard's pictures
@@ -69,12 +82,15 @@ class Candidate:
     name: str
     steps: tuple[dict[str, Any], ...]
     state: State
+    because: str = ""
+    notes: tuple[str, ...] = ()
     reason: str = ""
     height: int = 0
     width: int = 0
     bytes: int = 0
     macs: int = 0
     in_integers: float = 0.0
+    zeros: float = 0.0
     val: Paired | None = None
     speed: Speed | None = None
     is_on_front: bool = False
@@ -109,7 +125,8 @@ class Result:
         budget: points.
         best: name of the fastest candidate that the guard passes; None: none passes.
         closest: where none passes, the one with the least drop on the guard's pictures.
-        candidates: the parent, those that the recipe names in its order, then the search's as they were proposed.
+        candidates: the parent, those that the recipe names in its order, rescues, then the search's as they were
+            proposed.
     """
 
     name: str

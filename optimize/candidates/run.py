@@ -1,14 +1,14 @@
 """A run of ``quickeye optimize``, from the parent to the front; ``docs/optimize.md`` tells it to users.
 
-Candidates are made in the recipe's order, each step once, then those that a search proposes. Every candidate
+Candidates are made in the recipe's order, each step once, then what might save those that lose too much in INT8
+(``rescues.py``), then those that a search proposes. Every candidate
 answers the choosing pictures and is timed beside its parent; those worth having are the front, which answers
 the guard's pictures. All figures are journaled as they come, so a run that was killed
 goes on and comes to the same decisions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 from model_zoo.bundle import Bundle
 from model_zoo.errors import ModelZooError, UnknownArchitectureError, WeightsError
@@ -17,12 +17,14 @@ from optimize.candidates.bench import Bench
 from optimize.candidates.chains import Chains, Steps
 from optimize.candidates.front import front
 from optimize.candidates.hopeless import why_hopeless
-from optimize.candidates.journal import Facts, Journal
-from optimize.candidates.judged import drop_words, paired, verdict
+from optimize.candidates.journal import Journal
+from optimize.candidates.judged import paired, verdict
 from optimize.candidates.made import Made
 from optimize.candidates.recipe import PARENT, CandidateEntry
+from optimize.candidates.rescues import Rescues
 from optimize.candidates.result import Candidate, Paired, Result, Verdict
 from optimize.candidates.speed import Speed, measure_speed
+from optimize.candidates.text import as_line
 from optimize.errors import OptimizeError, PassError, RecipeError, RunError, TrainingError
 from optimize.judging.judged_model import BundleModel
 from server.backends.errors import BackendError
@@ -58,8 +60,11 @@ class Run:
         found = [self._parent()]
         for entry in recipe.candidate:
             self._add(entry, found)
+        named = tuple(found)
+        if recipe.rescue:
+            self._rescue(found)
         if recipe.search.candidates:
-            self._search(found)
+            self._search(found, named)
         made = [one for one in found if one.state == "made"]
         on_front = {made[place].name for place in front(made)}
         found = [self._guarded(one) if one.name in on_front and one.name != PARENT else one for one in found]
@@ -80,22 +85,34 @@ class Run:
             candidates=tuple(found),
         )
 
-    def _add(self, entry: CandidateEntry, found: list[Candidate]) -> Candidate:
+    def _add(self, entry: CandidateEntry, found: list[Candidate], because: str = "") -> Candidate:
         self.made.add(entry)
-        one = self._candidate(entry, found)
-        self._bench.say(_line(one))
+        one = replace(self._candidate(entry, found), because=because)
+        self._bench.say(as_line(one))
         found.append(one)
         return one
 
-    def _search(self, found: list[Candidate]) -> None:
-        """Propose, make and learn, until there are enough, nothing is new, or time ends."""
+    def _rescue(self, found: list[Candidate]) -> None:
+        """Try otherwise what loses too much in INT8, until it keeps the budget, nothing is left, or time ends."""
+        rescues = Rescues(self._bench, self.made, self._journal)
+        for entry in self._bench.recipe.candidate:
+            while (rescue := rescues.next(entry, found)) is not None:
+                self._bench.say(f"{rescue.entry.name}: {rescue.because}")
+                self._add(rescue.entry, found, rescue.because)
+
+    def _search(self, found: list[Candidate], named: Sequence[Candidate]) -> None:
+        """Propose, make and learn, until there are enough, nothing is new, or time ends.
+
+        What is learnt from before is ``named`` by the recipe: which rescues there are hangs on the budget, which may
+        change, and what was proposed may not.
+        """
         from optimize.candidates.plan import search_space
         from optimize.candidates.proposals import Proposals
 
         recipe = self._bench.recipe
         space = recipe.search.space or search_space(self._bench.parent, recipe.candidate)
         proposals = Proposals(space, self._journal, recipe.seed)
-        for one in found[1:]:
+        for one in named[1:]:
             proposals.learn(self.made.steps(one.name), one)
         for _ in range(recipe.search.candidates):
             if any(one.state == "waiting" for one in found) or (entry := proposals.next()) is None:
@@ -153,12 +170,14 @@ class Run:
             name=name,
             steps=tuple(step.to_content(weighted=False) for step in steps),
             state="made",
+            notes=self._chains.notes(steps),
             height=spec.height,
             width=spec.width,
             bytes=len(model),
             macs=work["macs"],
             in_integers=work["in_integers"],
-            val=_paired_of(facts),
+            zeros=work.get("zeros", 0.0),  # a journal of before has none
+            val=Paired.of(facts),
             speed=Speed(**speed),
         )
 
@@ -177,20 +196,5 @@ class Run:
 
     def _guarded(self, one: Candidate) -> Candidate:
         facts = self._journal.once(f"guard {one.name}", lambda: asdict(self._paired(one.name, "guard")))
-        found: Verdict = verdict(_paired_of(facts), self._bench.recipe.budget)
+        found: Verdict = verdict(Paired.of(facts), self._bench.recipe.budget)
         return replace(one, verdict=found)
-
-
-def _paired_of(facts: Facts) -> Paired:
-    """JSON knows lists alone."""
-    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
-    return Paired(**plain)
-
-
-def _line(one: Candidate) -> str:
-    if one.speed is None or one.val is None:
-        return f"{one.name}: {one.state}: {one.reason}"
-    return (
-        f"{one.name}: {one.speed.faster:.2f}× as fast, {one.bytes / 1e6:.2f} MB, {drop_words(one.val.drop)} "
-        f"on {one.val.n:,} pictures"
-    )

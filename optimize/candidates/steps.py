@@ -1,9 +1,10 @@
 """What a candidate's chain may be made of, by name.
 
 A step makes a bundle from a bundle. Those of ``PASSES`` rewrite the ONNX graph and need
-nothing else, so they work on a stranger's model too. The others (here) take the float
+nothing else, so they work on a stranger's model too; those of ``MEASURED`` do so by what they measure, which a pass
+does not. The others (``OWN``) take the float
 network out of the bundle and must come before any pass that quantises. Adding one: a
-``Choice`` with ``make``, and a line in ``OWN``.
+``Choice`` with ``make``, and a line in ``OWN`` or ``MEASURED``.
 """
 
 from collections.abc import Iterator
@@ -29,12 +30,15 @@ OWN: dict[str, str] = {
     "prune": f"{_HERE}.prune_step:PruneStep",
     "finetune": f"{_HERE}.training_steps:Finetune",
     "student": f"{_HERE}.training_steps:Student",
+    "sparse_finetune": f"{_HERE}.sparse_step:SparseFinetune",
     "qat": f"{_HERE}.qat_step:Qat",
 }
 
+MEASURED: dict[str, str] = {"faster_kernels": f"{_HERE}.faster_step:FasterKernels"}
+
 
 class StepChoice(Protocol):
-    """An entry of ``OWN``."""
+    """An entry of ``OWN`` or ``MEASURED``."""
 
     def make(self, bundle: "Bundle", bench: "Bench", folder: "Path") -> "Bundle":
         """Make the next bundle, anywhere in ``folder``, which is this step's own; what it was at is continued there.
@@ -46,7 +50,7 @@ class StepChoice(Protocol):
 
 
 class _Steps(Table[Any]):
-    """``OWN`` and, by the same names as in ``PASSES``, every pass."""
+    """``OWN``, ``MEASURED`` and, by the same names as in ``PASSES``, every pass."""
 
     def __iter__(self) -> Iterator[str]:
         return iter([*self.entries, *PASSES])
@@ -60,4 +64,4 @@ class _Steps(Table[Any]):
         return super().find(name)
 
 
-STEPS: Table[Any] = _Steps("step", OWN)
+STEPS: Table[Any] = _Steps("step", {**OWN, **MEASURED})

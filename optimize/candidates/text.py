@@ -1,7 +1,8 @@
-"""What a person is told on the terminal when a run has ended."""
+"""What a person is told on the terminal: of each candidate, and when a run has ended."""
 
 from pathlib import Path
 
+from optimize.candidates.judged import drop_words
 from optimize.candidates.publish import bundle_name
 from optimize.candidates.recipe import OptimizeRecipe
 from optimize.candidates.result import Candidate, Result
@@ -14,6 +15,16 @@ def as_text(result: Result, recipe: OptimizeRecipe, folder: Path) -> str:
     rows = [_row(one) for one in result.candidates]
     run = RunFolder(folder)
     return "\n".join([head, *rows, "", *_ending(result, recipe, run)])
+
+
+def as_line(one: Candidate) -> str:
+    """A candidate when it is there, or what became of it."""
+    if one.speed is None or one.val is None:
+        return f"{one.name}: {one.state}: {one.reason}"
+    return (
+        f"{one.name}: {one.speed.faster:.2f}× as fast, {one.bytes / 1e6:.2f} MB, {drop_words(one.val.drop)} "
+        f"on {one.val.n:,} pictures"
+    )
 
 
 def _row(one: Candidate) -> str:
@@ -35,6 +46,7 @@ def _ending(result: Result, recipe: OptimizeRecipe, run: RunFolder) -> list[str]
             why = "each is neither clearly faster nor smaller, or is less accurate than one that is"
         return [*lines, f"no candidate is worth having beside the model: {why}", f"report   {run.report}"]
     one = result.candidate(chosen)
+    model = bundle_name(recipe, one, is_best=result.best is not None)
     said = one.verdict.says if one.verdict else ""
     if one.threshold is not None:
         said = f"{said} Its answers are {one.threshold.says}."
@@ -47,5 +59,5 @@ def _ending(result: Result, recipe: OptimizeRecipe, run: RunFolder) -> list[str]
     return [
         *lines,
         f"report   {run.report}",
-        f"serve    quickeye serve --store {run.store} --model {bundle_name(recipe, one)}",
+        f"serve    quickeye serve --store {run.store} --model {model}",
     ]

@@ -2,7 +2,8 @@
 
 Each is an ordinary training run, in the step's folder: resumed where it was, with its own
 report. Its recipe is the usual one of this kind of pictures, then the tables that
-``[finetune]`` of the optimising recipe gives, then the step's own settings.
+``[finetune]`` of the optimising recipe gives, then the step's own settings. Where the network
+comes with zeros that were put there (``LEAST_ZEROS``), these stay.
 """
 
 from pathlib import Path
@@ -19,6 +20,9 @@ from optimize.errors import RecipeError
 from optimize.training.bundle_at import bundle_at
 from optimize.training.recipe import parse_recipe
 
+# Of fewer weights that are 0, it is chance.
+LEAST_ZEROS = 0.01
+HELD: Content = {"share": 0.0}
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 
 USUAL: Content = {
@@ -49,9 +53,14 @@ class Finetune(Choice):
     lr: Annotated[float, Field(gt=0)] | None = None
     taught: bool = True
 
+    def tables(self) -> Content:
+        """Of the training recipe, beside ``[train]``, whatever else says of them."""
+        return {}
+
     def make(self, bundle: Bundle, bench: Bench, folder: Path) -> Bundle:
         """See ``StepChoice``."""
         from optimize.candidates.float_network import float_network
+        from optimize.training.sparsity.layers import zero_share
 
         network = float_network(bundle, self.called)
         model = {
@@ -59,7 +68,7 @@ class Finetune(Choice):
             "arguments": {k: v for k, v in network.architecture.arguments.items() if k != "num_classes"},
             "weights": str(bundle.folder),
         }
-        return _trained(self, model, bench, folder)
+        return _trained(self, model, bench, folder, has_zeros=zero_share(network.module) >= LEAST_ZEROS)
 
 
 class Student(Choice):
@@ -86,10 +95,14 @@ class Student(Choice):
         return _trained(self, model, bench, folder)
 
 
-def _trained(step: Finetune | Student, model: Content, bench: Bench, folder: Path) -> Bundle:
+def _trained(
+    step: Finetune | Student, model: Content, bench: Bench, folder: Path, *, has_zeros: bool = False
+) -> Bundle:
     from optimize.training.compound_run import without_test
 
     content = training_content(step, model, bench.recipe, bench.parent)
+    if has_zeros:
+        content.setdefault("sparsity", HELD)
     bench.train(parse_recipe(content, origin="[finetune]"), folder / "run", data=without_test(bench.data))
     return bundle_at(folder / "run")
 
@@ -102,7 +115,8 @@ def training_content(step: Finetune | Student, model: Content, recipe: OptimizeR
     Raises:
         RecipeError: ``[finetune]`` has a value where a table belongs.
     """
-    said, forced = recipe.finetune, step.forced if isinstance(step, Finetune) else {}
+    said = recipe.finetune
+    forced, tables = (step.forced, step.tables()) if isinstance(step, Finetune) else ({}, {})
     own = {**USUAL, **said}
     own["train"] = {**USUAL["train"], **_table(said, "train"), **forced, "epochs": step.epochs}
     if step.lr is not None:
@@ -116,6 +130,7 @@ def training_content(step: Finetune | Student, model: Content, recipe: OptimizeR
         own["loss"] = said.get("loss", [{"name": "cross_entropy"}])
     return {
         **own,
+        **tables,
         "name": recipe.name,
         "seed": recipe.seed,
         "licence": parent.spec.licence,

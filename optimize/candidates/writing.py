@@ -23,10 +23,11 @@ def write_all(run: Run, bench: Bench) -> Result:
 
     Raises:
         RunError, BundleError: the disk refused.
+        OptimizeError: what ``[publish]`` names can't be read, or judged by.
     """
     result = _with_thresholds(run.result(), run, bench.recipe)
     front = [(one, run.made.bundle(one.name)) for one in result.candidates if one.is_on_front and one.name != PARENT]
-    places = publish(bench.folder, bench.recipe, bench.parent, front, bench.data.report.fingerprint)
+    places = publish(bench, front, result.best)
     named = tuple(replace(one, bundle=places.get(one.name)) for one in result.candidates)
     result = replace(result, candidates=named)
     content = json.dumps(result.to_json(), indent=1, ensure_ascii=False)

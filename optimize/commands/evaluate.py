@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from model_zoo.errors import ModelZooError, UnknownModelError
 from model_zoo.store_flag import store_to_read
 from optimize.commands.evaluate_unknown import add_flags, require_savable, save, usage_fault, wanted
+from optimize.data.package_files import found_file
 from optimize.errors import OptimizeError, libraries_for
 from server.backends import BACKENDS
 from server.backends.errors import BackendError
@@ -79,7 +80,7 @@ def main(arguments: list[str]) -> int:
 def _run(flags: argparse.Namespace, words: list[str], opened: ExitStack) -> "Evaluation":
     from optimize.judging.evaluation import evaluate
 
-    if not flags.data.exists():
+    if not found_file(flags.data).exists():
         raise UnknownModelError(f"--data {flags.data}: there is nothing of that name")
     model = _open(flags.model, flags, opened)
     if flags.save:

@@ -19,6 +19,7 @@ from model_zoo.errors import ModelZooError, UnknownModelError
 from model_zoo.store import Store, parse_reference
 from model_zoo.store_flag import store_to_read
 from optimize.commands.models_diff_text import Names, answers, differences_table, facts_table
+from optimize.data.package_files import found_file
 from optimize.errors import OptimizeError, libraries_for
 from optimize.judging.bundle_facts import differences, facts_of
 from server.backends import BACKENDS
@@ -110,7 +111,7 @@ def _other_classes(names: Names, first: Bundle, second: Bundle) -> str:
 
 
 def _asked(flags: argparse.Namespace, names: Names, first: Bundle, second: Bundle) -> "Beside":
-    if not flags.data.exists():
+    if not found_file(flags.data).exists():
         raise UnknownModelError(f"--data {flags.data}: there is nothing of that name")
     with libraries_for("judging"):
         from optimize.data.options import DataOptions

@@ -29,7 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="quickeye optimize",
         usage="quickeye optimize MODEL --data DIR --max-drop POINTS [--out RUN] [options]\n"
-        "       quickeye optimize RECIPE.toml [--out RUN] [options]",
+        "       quickeye optimize RECIPE [--out RUN] [options]",
         description="Make a model faster and smaller, by no more than the accuracy that you allow. Every candidate is "
         "measured on this machine; those worth having are bundles in RUN/store. The same command on a run that "
         "was interrupted goes on with it.",
@@ -37,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "model", metavar="MODEL", help="NAME or NAME/VERSION of the store, a bundle's or a run's folder, an "
-        "architecture with published weights (zoo:NAME); or a recipe that ends in .toml",
+        "architecture with published weights (zoo:NAME); or a recipe: a file that ends in .toml, a shipped one's name",
     )  # fmt: skip
     parser.add_argument("--data", metavar="DIR", help="folder of class folders, IDX files, CSV or JSONL")
     parser.add_argument("--val", metavar="DIR", help="pictures that choose (default: some of --data, by the seed)")
@@ -89,14 +89,18 @@ def main(arguments: list[str]) -> int:
 
 def _usage_fault(flags: argparse.Namespace) -> str:
     """What is wrong with the flags together; nothing where they go together."""
-    has_recipe = flags.model.endswith(".toml")
-    if not has_recipe and flags.data is None:
+    if not _is_recipe(flags.model) and flags.data is None:
         return "name the pictures with --data DIR"
-    if has_recipe and flags.epochs is not None:
+    if _is_recipe(flags.model) and flags.epochs is not None:
         return "--epochs is for the plan without a recipe; write it into the recipe's steps"
-    if flags.unlabelled and (flags.val or flags.test):
-        return "--unlabelled cuts --data itself; leave --val and --test out"
     return ""
+
+
+def _is_recipe(word: str) -> bool:
+    """A file's name that ends in .toml, or a shipped recipe's where there is no such folder."""
+    from optimize.training.recipe_file import shipped_recipes
+
+    return word.endswith(".toml") or (word in shipped_recipes("candidate") and not Path(word).exists())
 
 
 def _count(text: str) -> int:
@@ -121,7 +125,7 @@ def _run(flags: argparse.Namespace, begun: float) -> int:
     from optimize.training.run_folder import RunFolder
     from optimize.training.run_state import alone
 
-    content = _read(flags) if flags.model.endswith(".toml") else None
+    content = _read(flags) if _is_recipe(flags.model) else None
     word = str(content.get("model", "")) if content is not None else flags.model
     folder: Path = flags.out or Path("runs") / _name(content, word)
     refuse_strangers(folder, KIND)  # before a zoo entry's bundle is made in it
@@ -147,7 +151,7 @@ def _run(flags: argparse.Namespace, begun: float) -> int:
 def _read(flags: argparse.Namespace) -> dict[str, Any]:
     from optimize.training.recipe_file import read_content
 
-    content = read_content(flags.model)
+    content = read_content(flags.model, "candidate")
     for key in ("data", "budget", "measure"):
         if not isinstance(content.get(key, {}), dict):
             raise RecipeError(f"{flags.model}: {key} is a table of settings, not {content[key]!r}")
@@ -179,12 +183,15 @@ def _planned(flags: argparse.Namespace, word: str, parent: "Bundle") -> dict[str
         "model": word,
         "data": {"train": flags.data, "val_share": JUDGING_SHARE},
         "candidate": plan(parent, flags.epochs or EPOCHS),
+        "rescue": True,
         "search": {"candidates": MANY if flags.time_limit is not None else 0},
     }
 
 
 def _with_flags(content: dict[str, Any], flags: argparse.Namespace) -> dict[str, Any]:
     """The recipe's tables, and what the command line says beside them."""
+    from optimize.candidates.publishing import set_name
+
     data = {key: value for key in ("val", "test") if (value := getattr(flags, key)) is not None}
     budget: dict[str, Any] = {"strict": True} if flags.strict else {}
     for field, value in (("max_drop", flags.max_drop), ("minutes", flags.time_limit)):
@@ -195,6 +202,9 @@ def _with_flags(content: dict[str, Any], flags: argparse.Namespace) -> dict[str,
     if flags.unlabelled:
         plain["labelled"] = False
     tables = {"data": data, "budget": budget, "measure": measure}
+    if isinstance(content.get("publish"), dict):  # its names are of the recipe's own pictures
+        given = {"dataset": flags.val or flags.data, "test_dataset": flags.test}
+        tables["publish"] = {key: set_name(Path(path)) for key, path in given.items() if path is not None}
     return {**content, **plain, **{key: {**content.get(key, {}), **own} for key, own in tables.items()}}
 
 

@@ -13,6 +13,7 @@ from optimize.data.image_folder import list_unlabelled
 from optimize.data.layouts import Parts, list_path
 from optimize.data.listing import Listing, found_tasks, require_showable, settle
 from optimize.data.options import DataOptions
+from optimize.data.package_files import found_file
 from optimize.data.screening import Screening, joined, screen
 from optimize.data.told_apart import told_apart
 from optimize.errors import DataError
@@ -98,6 +99,7 @@ def _pick(parts: Parts, split: str, path: Path) -> Listing:
 
 def list_target(path: Path, options: DataOptions) -> Listing:
     """A folder of pictures at any depth; of anything else the training split, its labels left aside."""
+    path = found_file(path)
     if path.is_dir() and not parts_of_folder(path):
         return list_unlabelled(path)
     return _pick(list_path(path, options, only=("train",)), "train", path)

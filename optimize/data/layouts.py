@@ -12,6 +12,7 @@ from optimize.data.image_folder import class_folders, list_classes
 from optimize.data.listing import Listing
 from optimize.data.manifest_file import SPLIT_NAMES, SUFFIXES, list_manifest
 from optimize.data.options import DataOptions
+from optimize.data.package_files import found_file
 from optimize.errors import DataError
 
 Parts = dict[str, Listing]
@@ -24,7 +25,9 @@ def list_path(path: Path, options: DataOptions, *, only: tuple[str, ...] | None 
         only: of ready-made splits, those that are wanted; None: all.
     Raises:
         DataError: there is nothing there, or nothing of a known layout.
+        MissingPhotosError: a package that the path or a manifest in it refers to is not installed.
     """
+    path = found_file(path)
     if path.is_dir():
         return _list_folder(path, only)
     if path.is_file():

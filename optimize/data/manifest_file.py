@@ -1,9 +1,9 @@
 """Manifests: a CSV, TSV or JSONL file with a row for each picture.
 
 One column names the picture, relative to the manifest (``..`` and absolute paths
-are allowed: it is one's own file on one's own disk), each label column is a task,
-and a split column may say train, val or test. Empty labels are allowed where
-there are several tasks.
+are allowed: it is one's own file on one's own disk) or in a package (``package:path``,
+``package_files.py``), each label column is a task, and a split column may say train,
+val or test. Empty labels are allowed where there are several tasks.
 """
 
 import csv
@@ -14,6 +14,7 @@ from pathlib import Path
 from optimize.choice import nearest
 from optimize.data.listing import Listing, Value
 from optimize.data.options import DataOptions
+from optimize.data.package_files import found_file
 from optimize.data.picture_files import FilePictures
 from optimize.errors import DataError
 
@@ -63,7 +64,7 @@ def _listing(path: Path, split: str, rows: Sequence[Row], picture: str, labels: 
     for row, *values in zip(rows, *columns, strict=True):
         if all(value is None for value in values):
             raise DataError(f"{path}, line {row[0]}: no label at all")
-    files = tuple(path.parent / name for name in names)
+    files = tuple(found_file(path.parent / name, name) for name in names)
     return Listing(f"{path} ({split})" if split else str(path), FilePictures(files, tuple(names)), labels, columns)
 
 

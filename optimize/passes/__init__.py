@@ -26,6 +26,7 @@ PASSES: dict[str, str] = {
     "quantize_int8": f"{_HERE}.quantize_int8:PASS",
     "float16": f"{_HERE}.float16:PASS",
     "cluster_weights": f"{_HERE}.cluster_weights:PASS",
+    "sparse_storage": f"{_HERE}.sparse_storage:PASS",
 }
 
 

@@ -77,6 +77,9 @@ def codebook(weights: Values, entries: int) -> tuple[Values, Codes]:
     values = np.unique(weights)
     if len(values) <= entries:
         return values, np.searchsorted(values, weights).astype(np.uint8)
+    if 0 in values:  # weights that are 0 stay so
+        centres = np.union1d(codebook(weights[weights != 0], entries - 1)[0], [0.0])
+        return centres, _nearest(centres, weights)
     order = np.sort(weights)
     sums, squares = (np.concatenate([[0.0], np.cumsum(each)]) for each in (order, order**2))
     centres = _start(order, entries)
@@ -90,8 +93,11 @@ def codebook(weights: Values, entries: int) -> tuple[Values, Codes]:
         if np.array_equal(moved, centres):
             break
         centres = moved
-    codes = np.searchsorted((centres[1:] + centres[:-1]) / 2, weights, side="left")
-    return centres, codes.astype(np.uint8)
+    return centres, _nearest(centres, weights)
+
+
+def _nearest(centres: Values, weights: Values) -> Codes:
+    return np.searchsorted((centres[1:] + centres[:-1]) / 2, weights, side="left").astype(np.uint8)
 
 
 def _start(order: Values, entries: int) -> Values:

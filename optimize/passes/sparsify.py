@@ -13,10 +13,9 @@ TensorRT; layers whose inputs are no multiple of four stay whole. A depthwise co
 weights and depends on each, so it is left alone.
 
 Zeros are multiplied like any number by the dense kernels of ONNX Runtime and OpenVINO on
-CPUs: such a model runs no faster there. Nor is its file smaller: an archive of it is. (ONNX's
-sparse initialisers: ONNX Runtime reads them, OpenVINO refuses them, and at eight bytes for the
-place of each weight they save nothing before two thirds are zero.) The pass is for engines
-that make use of zeros, and for training that starts from them.
+CPUs: such a model runs no faster there. Nor is its file smaller before ``sparse_storage`` has
+stored it. Nothing recovers here: where zeros may cost little, let them come while the network
+trains (``training/sparsity``), which chooses by the functions of this file, too.
 """
 
 from typing import Annotated, Literal
@@ -58,16 +57,23 @@ def sparsify(model: bytes, _: Pictures, config: Sparsify) -> bytes:
     weights = {name: numpy_helper.to_array(one) for name, one in tensors.items()}
     if config.pattern == "2:4":
         axes = _input_axes(parent)
-        kept = {name: _two_of_four(each, axes[name]) for name, each in weights.items()}
+        kept = {name: two_of_four(np.abs(each), axes[name]) for name, each in weights.items()}
     else:
-        kept = _largest(weights, config.share)
+        kept = kept_by_lamp(weights, config.share)
     for name, tensor in tensors.items():
         tensor.CopyFrom(numpy_helper.from_array(np.where(kept[name], weights[name], np.float32(0)), name))
     return write_model(parent)
 
 
-def _largest(weights: dict[str, Weights], share: float) -> dict[str, Kept]:
-    """All but ``share`` of the weights, the lowest LAMP scores first."""
+def kept_by_lamp(weights: dict[str, Weights], share: float) -> dict[str, Kept]:
+    """All but ``share`` of the weights, the lowest LAMP scores first.
+
+    Args:
+        weights: of each layer, of any shape.
+        share: 0 to 1.
+    Returns:
+        Of the same shapes.
+    """
     if not weights:
         return {}
     scores = np.concatenate([_scores(each) for each in weights.values()])
@@ -95,11 +101,17 @@ def _input_axes(model: onnx.ModelProto) -> dict[str, int]:
     return axes
 
 
-def _two_of_four(weights: Weights, axis: int) -> Kept:
-    last = np.moveaxis(weights, axis, -1)
+def two_of_four(scores: Weights, axis: int) -> Kept:
+    """The two highest of every four neighbours; all, where the axis is no multiple of four.
+
+    Args:
+        scores: of a layer's weights, of their shape.
+        axis: along which its inputs lie.
+    """
+    last = np.moveaxis(scores, axis, -1)
     if last.shape[-1] % 4:
-        return np.ones(weights.shape, bool)
-    fours = np.abs(last).reshape(*last.shape[:-1], -1, 4)
+        return np.ones(scores.shape, bool)
+    fours = last.reshape(*last.shape[:-1], -1, 4)
     kept = np.zeros(fours.shape, bool)
     np.put_along_axis(kept, np.argsort(fours, axis=-1, kind="stable")[..., 2:], True, axis=-1)
     return np.moveaxis(kept.reshape(last.shape), -1, axis)

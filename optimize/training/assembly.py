@@ -30,10 +30,12 @@ from optimize.training.precision import Precision, choose_device, choose_precisi
 from optimize.training.recipe import Recipe
 from optimize.training.sam import Sam
 from optimize.training.schedules import Schedule
+from optimize.training.sparsity.sparse_weights import SparseWeights
 from optimize.training.step import TermContext
 from optimize.training.teacher.read import read_teacher
 from optimize.training.teacher.teacher import Teacher
 from optimize.training.teaching import Teach, asked, remembered
+from optimize.training.terms import SEE_LAYERS
 from optimize.training.transfer.cached_features import HeadOnFeatures
 from optimize.training.transfer.parameter_groups import parameter_groups
 from optimize.training.transfer.plan import Plan
@@ -51,6 +53,7 @@ class Assembly:
         forward: the network, or its head where features are cached; compiled where the recipe says so.
         steps: batches of an epoch.
         updates: steps of the optimiser in an epoch.
+        sparsity: the weights that are 0 and become so; None where the recipe says nothing of them.
         teach: what the teacher sees of a batch; None without one.
         taps: keep the features that terms read; None where none does.
         trained: every parameter that the optimiser moves.
@@ -71,6 +74,7 @@ class Assembly:
     scaler: torch.amp.GradScaler
     ema: Ema | None
     sam: Sam | None
+    sparsity: SparseWeights | None
     loader: Loader
     maker: BatchMaker
     target_loader: Loader | None
@@ -155,6 +159,7 @@ class _Builder:
         loader = self.incoming.loader(self.incoming.featured(store) if caches else store)
         optimiser = self._optimiser(objective)
         steps = len(loader) - self._leaves_one_out(self.network)
+        steps = min(steps, options.max_steps or steps)
         return Assembly(
             recipe=recipe,
             device=self.device,
@@ -168,6 +173,7 @@ class _Builder:
             scaler=choose_precision(options.precision, self.device).scaler(),
             ema=ema,
             sam=Sam(self.network.module, options.sam, others=list(objective.parameters())) if options.sam else None,
+            sparsity=self._sparsity(ema, steps),
             loader=loader,
             maker=self.incoming.maker(self.pipeline, features=caches),
             target_loader=self.incoming.target_loader() if objective.wants_target_domain else None,
@@ -175,7 +181,7 @@ class _Builder:
             teach=teach,
             taps=taps,
             trained=[parameter for group in optimiser.param_groups for parameter in group["params"]],
-            steps=min(steps, options.max_steps or steps),
+            steps=steps,
             pictures=len(self.data.train),
             teacher=teacher.fingerprint if teacher is not None else None,
             is_plain=self.incoming.is_plain,
@@ -201,9 +207,18 @@ class _Builder:
     def _teacher(self) -> Teacher | None:
         if self.recipe.teacher is None:
             return None
-        teacher = read_teacher(self.recipe.teacher, self.data.train.classes, device=self.device)
+        teacher = read_teacher(
+            self.recipe.teacher, self.data.train.classes, device=self.device, by_graph=self._teacher_is_a_graph
+        )
         self.stack.callback(teacher.close)
         return teacher
+
+    @property
+    def _teacher_is_a_graph(self) -> bool:
+        """An engine takes less time than torch for the same, where both compute in fp32 on a CPU; layers it hides."""
+        precision = choose_precision(self.recipe.train.precision, self.device)
+        sees_layers = any(term.name in SEE_LAYERS for term in self.recipe.term)
+        return self.device.type == "cpu" and precision.dtype is None and not sees_layers
 
     def _teach(self, teacher: Teacher | None, objective: Objective, store: PictureStore) -> Teach | None:
         options = self.recipe.teacher
@@ -274,6 +289,13 @@ class _Builder:
             raise RecipeError("train.compile: terms that read feature maps need the network as it is; set it to false")
         compiled: Callable[[Tensor], Tensor] = torch.compile(module)
         return compiled
+
+    def _sparsity(self, ema: Ema | None, steps: int) -> SparseWeights | None:
+        options, train = self.recipe.sparsity, self.recipe.train
+        if options is None:
+            return None
+        updates = train.epochs * -(-steps // train.accumulate)
+        return SparseWeights(self.network.module, options, updates, average=ema.network if ema else None)
 
     def _optimiser(self, objective: Objective) -> torch.optim.Optimizer:
         choice = self.recipe.optimiser.choice

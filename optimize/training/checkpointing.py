@@ -80,6 +80,8 @@ def save(folder: Path, parts: Assembly, standing: Standing, fingerprint: str) ->
     if parts.ema is not None:
         average = parts.ema.state_dict()
         state |= {"state_dict_ema": average["network"], "ema_updates": average["updates"]}
+    if parts.sparsity is not None:
+        state["sparsity"] = parts.sparsity.state_dict()
     return save_checkpoint(folder, standing.done, state)
 
 
@@ -105,6 +107,8 @@ def restore(path: Path, parts: Assembly, fingerprint: str) -> Standing:
         if "state_dict_ema" not in state:
             raise CheckpointError(f"{path} has no average of the weights; train in a new folder")
         parts.ema.load_state_dict({"network": state["state_dict_ema"], "updates": state["ema_updates"]})
+    if parts.sparsity is not None:
+        parts.sparsity.load_state_dict(state.get("sparsity", {}))
     parts.scaler.load_state_dict(state["scaler"])
     parts.schedule.restore(state["schedule"])
     best = {key: tensor.to(parts.device) for key, tensor in state["best"].items()} if state["best"] else None

@@ -18,6 +18,7 @@ from optimize.search.options import SearchOptions
 from optimize.training.cross_validation import CrossValidationOptions
 from optimize.training.network.options import ModelOptions
 from optimize.training.recipe_entries import Entry, entry_of
+from optimize.training.sparsity.options import SparsityOptions
 from optimize.training.teacher.options import TeacherOptions
 from optimize.training.terms import HOLD_THE_LOSSES
 from optimize.training.train_options import TrainOptions
@@ -69,6 +70,7 @@ class Recipe(WholeRecipe):
     optimiser: Annotated[Entry[OptimiserChoice], *_OPTIMISER] = Field(default="adamw", validate_default=True)
     schedule: Annotated[Entry[Schedule], *_SCHEDULE] = Field(default="cosine", validate_default=True)
     train: TrainOptions = TrainOptions()
+    sparsity: SparsityOptions | None = None
     search: SearchOptions | None = None
     ensemble: EnsembleOptions | None = None
     cross_validation: CrossValidationOptions | None = None
@@ -85,6 +87,12 @@ class Recipe(WholeRecipe):
     def _has_an_objective(self) -> Self:
         if not self.loss and not self.term:
             raise ValueError("there is neither a loss nor a term, so nothing can be learnt")
+        return self
+
+    @model_validator(mode="after")
+    def _zeros_have_time(self) -> Self:
+        if self.sparsity is not None:
+            self.sparsity.require_whole_run(self.transfer.name, self.train)
         return self
 
 

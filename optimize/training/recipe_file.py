@@ -26,24 +26,25 @@ _REFERENCE = rf"{NAME_PATTERN}(/[1-9][0-9]*)?"
 _SPACE = ["search", "space"]
 
 
-def shipped_recipes() -> tuple[str, ...]:
-    """Names of the training recipes that come with Quickeye."""
-    return tuple(sorted(path.stem for path in SHIPPED.glob("*.toml") if "train" in _read(path)))
+def shipped_recipes(table: str = "train") -> tuple[str, ...]:
+    """Names of the recipes that come with Quickeye and have this table: ``candidate`` have those that optimise."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.toml") if table in _read(path)))
 
 
-def read_content(said: str) -> Content:
+def read_content(said: str, table: str = "train") -> Content:
     """The tables of a recipe, not validated yet.
 
     Args:
         said: a path, or a shipped recipe's name.
+        table: that a shipped one has.
     Raises:
         RecipeError: neither, or not TOML.
     """
     path = Path(said)
     if path.suffix == ".toml" or path.is_file():
         return _read(path)
-    if said not in shipped_recipes():
-        hint = nearest(said, shipped_recipes())
+    if said not in shipped_recipes(table):
+        hint = nearest(said, shipped_recipes(table))
         raise RecipeError(f"no recipe is named {said!r}{hint} (a file's name ends in .toml)")
     return _read(SHIPPED / f"{said}.toml")
 

@@ -109,10 +109,12 @@ class StepLoop:
             self.watch.look(loss, view, epoch, update * parts.recipe.train.accumulate + index)
             sums.add(loss, view.student.logits.detach()[:, parts.slices[0]], batch.targets[:, parts.slices[0]])
         if parts.sam is not None:
+            if parts.sparsity is not None:
+                parts.sparsity.hold_gradients()  # what is 0 climbs nowhere
             with parts.sam.climbed():
                 for batch, other in pairs:
                     self._backward(batch, other, progress, len(batch.targets) / pictures)
-        self._move()
+        self._move(epoch * parts.updates + update)
 
     def _backward(self, batch: Batch, other: Batch | None, progress: float, share: float) -> tuple[Tensor, StepView]:
         """``share``: how much of its group's pictures the batch is."""
@@ -151,17 +153,24 @@ class StepLoop:
             ) from error
         return _in_fp32(Seen(logits, self.parts.taps.take() if self.parts.taps else {}))
 
-    def _move(self) -> None:
-        """Clip, step, average."""
+    def _move(self, update: int) -> None:
+        """Clip, step, average; ``update`` counts from the run's beginning."""
         parts = self.parts
         clip = parts.recipe.train.clip_norm
-        if clip:
+        if clip or parts.sparsity is not None:
             parts.scaler.unscale_(parts.optimiser)
+        if parts.sparsity is not None:
+            parts.sparsity.see_gradients()
+        if clip:
             torch.nn.utils.clip_grad_norm_(parts.trained, clip, foreach=True)
         parts.scaler.step(parts.optimiser)
         parts.scaler.update()
+        if parts.sparsity is not None:
+            parts.sparsity.moved(update)
         if parts.ema is not None:
             parts.ema.update()
+            if parts.sparsity is not None:
+                parts.sparsity.average_moved()
 
 
 def _in_fp32(seen: Seen) -> Seen:

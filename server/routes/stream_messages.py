@@ -123,7 +123,7 @@ SCHEMAS: dict[str, Schema] = {
 _PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 _NUMBERED = base64.b64encode(HEADER.pack(MAGIC, 7, 1.5) + base64.b64decode(_PICTURE)).decode()
 
-_MODEL = {"model": "efficientnet_lite0", "version": 2}
+_MODEL = {"model": "efficientnet_lite0", "version": 3}
 _SEEN = {"seq": 7, "captured_at": 1.5}
 _RESULT = {
     "type": "result",

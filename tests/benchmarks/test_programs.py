@@ -43,6 +43,11 @@ PROGRAMS = {
         ["--networks", "grey28_small", "--backends", "onnxruntime", "--seconds", "0.05"],
         ["rows", "round_to"],
     ),
+    "faster_kernels": (
+        ["--models", "--networks", "grey28_small", "--side", "16", "--backends", "onnxruntime", "--seconds", "0.05"],
+        ["rows", "round_to"],
+    ),
+    "sparse_storage": (["--network", "grey28_small", "--shares", "0.5", "--rounds", "2"], ["rows", "side"]),
     "stream_overload": (["--seconds", "1", "--rounds", "1", "--streams", "3"], ["rounds"]),
 }
 

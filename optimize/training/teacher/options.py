@@ -25,12 +25,13 @@ class TeacherOptions(Choice):
         arguments: of that architecture.
         labels: a file with a checkpoint's class names, one per line; by default the student's, in its order.
         runs: "torch" (float weights; GPU, feature maps), "onnx" (the bundle's own graph: any bundle, logits
-            only), "auto" (torch where there are float weights).
+            only), "auto" (the graph where there are no float weights, and where a float graph on a CPU will
+            do: training in fp32, no term on feature maps, size "own").
         size: "own": the student's pictures are resized to the teacher's input; "student": they stay as they are
             (torch alone), which is cheaper where they are smaller.
         cache: whether logits are kept on disk where pictures are not augmented.
         batch_size: pictures at once while the cache is filled, and in the graph.
-        threads: of the CPU for a graph; 0 leaves it to the engine's default of one.
+        threads: of the CPU for a graph; 0: as many as the training has.
     """
 
     source: str | None = None

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 from model_zoo.bundle import Bundle
 from model_zoo.errors import ModelZooError
@@ -16,29 +17,28 @@ from optimize.training.teacher.teacher import Teacher, TorchTeacher
 from optimize.training.weights_digest import weights_digest
 from server.backends import BackendOptions
 
-if TYPE_CHECKING:
-    import torch
-
 
 def read_teacher(
     options: TeacherOptions,
     classes: Sequence[str],
     *,
     folder: Path | None = None,
-    device: "torch.device | str" = "cpu",
+    device: torch.device | str = "cpu",
+    by_graph: bool = False,
 ) -> Teacher:
     """Open it, frozen, in evaluation mode, on its device.
 
     Args:
         classes: the student's, of the first task.
         folder: what relative paths start from, the working folder by default.
+        by_graph: ``runs = "auto"`` means the graph of a float bundle, not its float network.
     Raises:
         CheckpointError: nothing is there, it can't be read or run, or weights do not fit their architecture.
         DataError: its classes are not the student's; the message names the difference.
         RecipeError: what the options ask for can't be.
         MissingLibraryError: no engine is installed for a bundle without float weights.
     """
-    reader = _Reader(options, tuple(classes), folder or Path(), str(device))
+    reader = _Reader(options, tuple(classes), folder or Path(), str(device), by_graph)
     members = [reader.read(source) for source in options.all_sources]
     teacher = members[0] if options.source is not None else EnsembleTeacher(members, options.weights)
     return teacher.to(device)
@@ -47,11 +47,14 @@ def read_teacher(
 class _Reader:
     """The options, and one source after the other."""
 
-    def __init__(self, options: TeacherOptions, classes: tuple[str, ...], folder: Path, device: str) -> None:
+    def __init__(
+        self, options: TeacherOptions, classes: tuple[str, ...], folder: Path, device: str, by_graph: bool
+    ) -> None:
         self.options = options
         self.classes = classes
         self.folder = folder
         self.device = device
+        self.by_graph = by_graph and options.runs == "auto" and options.size == "own"
 
     def read(self, source: str) -> Teacher:
         path = self.folder / Path(source).expanduser()
@@ -75,7 +78,8 @@ class _Reader:
         has_weights = bundle.weights_path is not None and bundle.spec.architecture is not None
         if self.options.runs == "torch" and not has_weights:
             raise CheckpointError(f'the teacher {said} has no float weights: take runs = "auto" or "onnx"')
-        if has_weights and self.options.runs != "onnx":
+        takes_graph = self.options.runs == "onnx" or (self.by_graph and bundle.spec.precision == "fp32")
+        if has_weights and not takes_graph:
             return self._restored(bundle, said)
         if self.options.size == "student":
             raise RecipeError(f'the teacher {said} runs as a graph, which has one size: take size = "own"')
@@ -138,6 +142,6 @@ class _Reader:
     def _backend_options(self) -> BackendOptions:
         return BackendOptions(
             device="auto" if self.device.startswith("cuda") else "cpu",
-            threads=max(self.options.threads, 1),
+            threads=self.options.threads or torch.get_num_threads(),
             max_batch_size=self.options.batch_size,
         )

@@ -33,3 +33,6 @@ TERMS: Table["TermChoice"] = Table(
 
 # Terms that hold the losses on targets themselves: beside one of these a recipe has no loss unless it names one.
 HOLD_THE_LOSSES = frozenset({"task_uncertainty"})
+
+# Terms that look at the teacher's feature maps.
+SEE_LAYERS = frozenset({"feature", "attention_transfer"})

@@ -8,9 +8,11 @@ import tomli_w
 
 from model_zoo.bundle import read_bundle
 from model_zoo.manifest import Abstain
+from model_zoo.store import Store
 from optimize.commands.optimize import INTERRUPTED, main
 from optimize.judging.abstain_bundle import with_threshold
 from tests.optimize.candidates.small import INT8, content
+from tests.optimize.training.small_runs import write_stripes
 
 
 def write_recipe(tmp_path: Path, *candidates: dict[str, object], **tables: object) -> str:
@@ -87,6 +89,40 @@ def test_what_is_wrong_is_said_in_a_sentence(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_shipped_recipe_is_found_by_its_name_and_flags_go_before_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    publish = {"name": "lines", "dataset": "pictures of the recipe", "test_dataset": "more of them"}
+    Path(write_recipe(tmp_path, publish=publish)).rename(shipped / "stripes_fast.toml")
+    monkeypatch.setattr("optimize.training.recipe_file.SHIPPED", shipped)
+    guarding = write_stripes(tmp_path / "guarding", each=7, seed=9)
+    words = [
+        "stripes_fast",
+        "--out",
+        str(tmp_path / "run"),
+        "--max-drop",
+        "100",
+        "--test",
+        str(guarding),
+        "--unlabelled",
+    ]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["labelled"], found["pictures"]["guard"]) == (False, 14)
+    rows = Store(tmp_path / "run" / "store").open("lines").manifest.accuracy
+    assert {(one.split, one.dataset) for one in rows} == {
+        ("validation", "pictures of the recipe"),
+        ("test", "guarding"),
+    }
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stripes_fast").mkdir()  # a folder of that name is a model
+    with pytest.raises(SystemExit, match="2"):
+        main(["stripes_fast"])
+    assert "name the pictures with --data" in capsys.readouterr().err
+
+
 def test_an_unknown_step_is_a_fault_of_the_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = write_recipe(tmp_path, {"name": "a", "steps": [{"name": "prunes"}]})
     assert main([recipe, "--out", str(tmp_path / "run")]) == 2
@@ -98,7 +134,6 @@ def test_an_unknown_step_is_a_fault_of_the_recipe(tmp_path: Path, capsys: pytest
     [
         (["efficientnet_lite0"], "name the pictures with --data DIR"),
         (["recipe.toml", "--epochs", "3"], "write it into the recipe's steps"),
-        (["zoo:resnet18", "--data", "x", "--unlabelled", "--val", "y"], "leave --val and --test out"),
         (["zoo:resnet18", "--data", "x", "--time-limit", "0"], "leave the flag out for no limit"),
     ],
 )

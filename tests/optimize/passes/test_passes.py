@@ -98,7 +98,7 @@ def test_passes_follow_each_other(chain: tuple[str, ...]) -> None:
     assert np.sqrt(((got - expected) ** 2).mean()) < 0.1 * expected.std()
 
 
-@pytest.mark.parametrize("name", ["float16", "cluster_weights", "low_rank"])
+@pytest.mark.parametrize("name", ["float16", "cluster_weights", "sparse_storage", "low_rank"])
 def test_openvino_answers_as_the_graph_says(name: str) -> None:
     openvino = pytest.importorskip("openvino", reason="pip install 'quickeye[fast]'")
     smaller = load_pass(name).run(redundant_net(), pictures(32), PARAMETERS.get(name, [{}])[0])

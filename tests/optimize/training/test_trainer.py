@@ -15,6 +15,7 @@ from optimize.data.order import epoch_order
 from optimize.data.read import read_data
 from optimize.errors import CheckpointError, DataError, RecipeError, RunError, TrainingError
 from optimize.judging.predictions import Predictions
+from optimize.training.assembly import assembled
 from optimize.training.checkpoint import load_checkpoint
 from optimize.training.checkpoint_names import checkpoints
 from optimize.training.ema import Ema
@@ -192,6 +193,27 @@ def test_distillation_from_an_earlier_run(stripes: Path, tmp_path: Path) -> None
     assert list((tmp_path / "plain" / "teacher").glob("*.npy"))
     assert not (tmp_path / "augmented" / "teacher").exists()
     assert remembered.rows != asked.rows
+
+
+@pytest.mark.parametrize(
+    ("terms", "precision", "runs"),
+    [
+        (["soft_label"], "fp32", "graph"),
+        (["soft_label"], "int8", "graph"),
+        (["soft_label"], "bf16", "torch own"),
+        (["soft_label", "attention_transfer"], "fp32", "torch own"),
+    ],
+)
+def test_an_engine_runs_the_teacher_where_its_logits_in_fp32_are_all_that_is_wanted(
+    stripes: Path, tmp_path: Path, terms: list[str], precision: str, runs: str
+) -> None:
+    train(small_recipe(stripes, train={"epochs": 1}), tmp_path / "teacher")
+    teacher, on = {"source": str(tmp_path / "teacher")}, {"precision": precision, "device": "cpu"}
+    recipe = small_recipe(stripes, teacher=teacher, term=terms, train=on)
+
+    with assembled(recipe, read_data(recipe.data, recipe.seed), tmp_path, lambda _: None) as parts:
+        assert parts.teacher is not None
+        assert parts.teacher.endswith(runs)
 
 
 def test_remembered_and_asked_teachers_say_the_same(stripes: Path, tmp_path: Path) -> None:

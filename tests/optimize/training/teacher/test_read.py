@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from model_zoo.architectures import build, input_spec
+from model_zoo.bundle import Bundle
 from model_zoo.export import Provenance, export_bundle
 from model_zoo.spec import ArchitectureRef, OutputSpec
 from optimize.errors import CheckpointError, DataError, OptimizeError, RecipeError
@@ -18,7 +19,9 @@ from optimize.training.teacher.ensemble import EnsembleTeacher
 from optimize.training.teacher.graph_teacher import GraphTeacher
 from optimize.training.teacher.options import TeacherOptions
 from optimize.training.teacher.read import read_teacher
-from optimize.training.teacher.teacher import TorchTeacher
+from optimize.training.teacher.teacher import Teacher, TorchTeacher
+from server.backends import BackendOptions
+from server.backends.selection import OpenedBackend, open_backend
 from tests.model_zoo.drafts import INPUT
 from tests.optimize.training.teacher.bundles import COLOURS, bright_pictures, write_means
 
@@ -82,6 +85,32 @@ class TestBundleWithWeights:
             graph(levels).logits, read_teacher(options(source=source), turned)(levels).logits, rtol=1e-3, atol=1e-3
         )
         assert graph.fingerprint != read_teacher(options(source=source), turned).fingerprint
+
+    @pytest.mark.parametrize(
+        ("settings", "kind"),
+        [({}, GraphTeacher), ({"runs": "torch"}, TorchTeacher), ({"size": "student"}, TorchTeacher)],
+    )
+    def test_where_the_graph_will_do_it_is_taken_unless_told(
+        self, exported: Path, settings: dict[str, str], kind: type[Teacher]
+    ) -> None:
+        chosen = options(source=str(exported / "fashion" / "1"), **settings)
+        assert isinstance(read_teacher(chosen, CLASSES, by_graph=True), kind)
+        assert isinstance(read_teacher(chosen, CLASSES, by_graph=False), TorchTeacher)
+
+    @pytest.mark.parametrize(("asked", "threads"), [(0, 3), (2, 2)])
+    def test_its_graph_has_the_training_s_threads_unless_told(
+        self, exported: Path, monkeypatch: pytest.MonkeyPatch, asked: int, threads: int
+    ) -> None:
+        opened: list[int] = []
+
+        def note(bundle: Bundle, options: BackendOptions) -> OpenedBackend:
+            opened.append(options.threads)
+            return open_backend(bundle, options)
+
+        monkeypatch.setattr("optimize.training.teacher.graph_teacher.open_backend", note)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+        read_teacher(options(source=str(exported / "fashion" / "1"), runs="onnx", threads=asked), CLASSES).close()
+        assert opened == [threads]
 
     def test_its_engine_is_given_back(self, exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         source = str(exported / "fashion" / "1")
@@ -150,7 +179,7 @@ class TestBundleWithoutWeights:
             teacher.tap(["head"])
 
     def test_a_shipped_bundle_is_found_by_its_name(self) -> None:
-        with pytest.raises(DataError, match="efficientnet_lite0/2 and the data must have the same classes"):
+        with pytest.raises(DataError, match="efficientnet_lite0/3 and the data must have the same classes"):
             read_teacher(options(source="efficientnet_lite0"), COLOURS)
 
 

@@ -1,0 +1,1 @@
+"""Zeros that come while a network trains, so that the weights that are left learn to do without the others."""
