@@ -47,6 +47,7 @@ PROGRAMS = {
         ["--models", "--networks", "grey28_small", "--side", "16", "--backends", "onnxruntime", "--seconds", "0.05"],
         ["rows", "round_to"],
     ),
+    "int8_lite0": (["--engines", "onnxruntime", "--threads", "1", "--seconds", "0.05"], ["rows"]),
     "sparse_storage": (["--network", "grey28_small", "--shares", "0.5", "--rounds", "2"], ["rows", "side"]),
     "stream_overload": (["--seconds", "1", "--rounds", "1", "--streams", "3"], ["rounds"]),
 }
