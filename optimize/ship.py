@@ -47,10 +47,14 @@ def _best(run: Path) -> Bundle:
         result = json.loads((run / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{run} holds no finished run of quickeye optimize: {error}") from error
-    best = next((one for one in result["candidates"] if one["name"] == result["best"]), None)
+    try:
+        best = next((one for one in result["candidates"] if one["name"] == result["best"]), None)
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{run} holds no run of quickeye optimize: its result.json is of another kind") from error
     if best is None:
         raise RunError(f"{run}: no candidate kept the budget, so there is nothing to ship")
-    return read_bundle(Path(best["bundle"]))
+    name, version = Path(best["bundle"]).parts[-2:]  # the run may have been moved since
+    return read_bundle(run / "store" / name / version)
 
 
 def _shipped(store: Path, made: Bundle) -> Bundle | None:

@@ -114,6 +114,8 @@ def read_photo(reference: str) -> NDArray[np.uint8]:
 def _opened(reference: str) -> Iterator[Image.Image]:
     try:
         with Image.open(package_file(reference)) as image:
+            if image.mode.startswith(("I", "F")):
+                raise RecipeError(f"{reference} has {image.mode} pixels; photos have 8 bits a channel")
             yield image
     except OSError as error:
         raise RecipeError(f"{reference} is no photo that can be read: {error}") from error

@@ -11,7 +11,7 @@ from model_zoo.bundle import Bundle, BundleDraft
 from model_zoo.manifest import Latency, Lineage, Pass
 from model_zoo.store import Store
 from optimize.candidates.bench import Bench
-from optimize.candidates.card import filled, own_card
+from optimize.candidates.card import filled, own_card, require_known_places
 from optimize.candidates.figures import figures
 from optimize.candidates.published_files import check_pictures, read_card
 from optimize.candidates.recipe import OptimizeRecipe
@@ -61,6 +61,7 @@ def _draft(bench: Bench, candidate: Candidate, bundle: Bundle, *, is_best: bool)
     accuracy = figures(bench, candidate, bundle, said)
     name, version = bundle_name(bench.recipe, candidate, is_best=is_best), said.version if said else 1
     page = read_card(said) if said else None
+    require_known_places(page or "")
     if page is None:
         card = own_card(name, bench.recipe, parent, candidate)
     else:

@@ -12,6 +12,8 @@ from optimize.candidates.card import require_known_places
 from optimize.candidates.photo_views import CalibrationPhotos, PhotoViews
 from optimize.candidates.publishing import Publishing
 from optimize.candidates.recipe import OptimizeRecipe
+from optimize.data.layouts import list_path
+from optimize.data.options import DataOptions
 from optimize.data.package_files import found_file, package_file
 from optimize.data.picture_files import LIMITS
 from optimize.errors import RecipeError
@@ -22,6 +24,7 @@ def require_named_files(recipe: OptimizeRecipe, parent: Bundle) -> None:
 
     Raises:
         RecipeError: a card or a photo that can't be read, or photos for a model that takes grey pictures.
+        DataError: a set for figures in which there is nothing.
         MissingPhotosError: a package is not installed.
     """
     if isinstance(recipe.calibration, CalibrationPhotos):
@@ -32,6 +35,7 @@ def require_named_files(recipe: OptimizeRecipe, parent: Bundle) -> None:
         for one in recipe.publish.figures:
             if not found_file(one.data).exists():
                 raise RecipeError(f"publish.figures: {one.data} is not there")
+            list_path(one.data, DataOptions(train=one.data))
 
 
 def read_card(said: Publishing) -> str | None:

@@ -140,6 +140,14 @@ class OptimizeRecipe(WholeRecipe):
             raise ValueError(f"search-1, search-2 … are what a search calls its own candidates: {', '.join(taken)}")
         return self
 
+    @model_validator(mode="after")
+    def _what_is_published_is_no_candidate(self) -> Self:
+        if self.publish is not None and self.publish.name.startswith(f"{self.name}-"):
+            raise ValueError(
+                f"publish.name: names that begin with {self.name}- are the candidates' own; {self.name} is free"
+            )
+        return self
+
 
 def parse_optimize_recipe(content: dict[str, Any], *, origin: str = "the recipe") -> OptimizeRecipe:
     """A recipe of ``quickeye optimize``; see ``WholeRecipe.parse``."""

@@ -9,6 +9,7 @@ count.
 What is decided is journaled, so that a run that goes on, with another budget too, has what it had.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -98,11 +99,13 @@ class Rescues:
             yield Rescue(self._entry(entry, TRAINS, steps), "trained in INT8")
 
     def _entry(self, entry: CandidateEntry, way: str, steps: list[Content]) -> CandidateEntry:
-        """Named after both, and otherwise than any candidate of the recipe."""
+        """Named after both, and otherwise than any candidate of the recipe; a name that must be cut has its hash."""
         number, ending = 1, f"-{way}"
+        if len(entry.name) + len(ending) > NAME_LENGTH:
+            ending = f"-{hashlib.sha256(entry.name.encode()).hexdigest()[:6]}{ending}"
         while (name := f"{entry.name[: NAME_LENGTH - len(ending)]}{ending}") in self._taken:
             number += 1
-            ending = f"-{way}-{number}"
+            ending = f"{ending.removesuffix(f'-{number - 1}')}-{number}"
         return CandidateEntry.model_validate({"name": name, "steps": steps})
 
     def _in_float(self, entry: CandidateEntry) -> Paired:

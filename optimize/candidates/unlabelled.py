@@ -15,8 +15,9 @@ from optimize.data.gather import Gathered, gather_unlabelled
 from optimize.data.leaks import find_leaks
 from optimize.data.read import Data
 from optimize.data.splits import copy_groups, stratified_split
-from optimize.errors import DataError
+from optimize.errors import DataError, RunError
 from optimize.passes import PASSES
+from optimize.training.compound_run import noted
 from optimize.training.run_folder import RunFolder
 
 # Fewer can't be cut into three parts with any sense.
@@ -30,6 +31,7 @@ def read_unlabelled(recipe: OptimizeRecipe, folder: Path, parent: Bundle) -> Dat
 
     Raises:
         DataError: too few pictures, or none that can be decoded.
+        RunError: the run was begun with other pictures, or without any to train by.
         BackendError: no engine runs the parent.
     """
     options, found = recipe.data, {}
@@ -49,19 +51,37 @@ def read_unlabelled(recipe: OptimizeRecipe, folder: Path, parent: Bundle) -> Dat
     for split, one in found.items():
         path = kept if split == "train" else kept.with_stem(f"{kept.stem}-{split}")
         whole[split] = _answered(one.dataset, parent, path, recipe)
-    train, val, test = _cut_up(whole, recipe)
+    train, val, test = _cut_up(whole, recipe, trains=_trains(recipe, folder))
     report = replace(report, pictures={"train": len(train), "val": len(val), "test": len(test)})
     return Data(train, val.subset(range(len(val)), "val"), test.subset(range(len(test)), "test"), None, report)
 
 
-def _cut_up(whole: dict[str, Dataset], recipe: OptimizeRecipe) -> tuple[Dataset, Dataset, Dataset]:
+def _trains(recipe: OptimizeRecipe, folder: Path) -> bool:
+    """Whether some pictures are for training. It stays as the run began: what judged must not train later.
+
+    Raises:
+        RunError: the run began without, and now there is something to train.
+    """
+    needs = needs_training_pictures(recipe)
+    began = noted(folder, "training pictures", "some" if needs else "none")
+    if needs and began == "none":
+        raise RunError(
+            f"{folder} was begun with all its pictures to judge by, and a search, a rescue or a step that trains needs "
+            "some of them; choose another folder with --out"
+        )
+    return began == "some"
+
+
+def _cut_up(whole: dict[str, Dataset], recipe: OptimizeRecipe, *, trains: bool) -> tuple[Dataset, Dataset, Dataset]:
     """Training, choosing, the guard's: what is not given is cut from the set before it.
 
+    Args:
+        trains: some are for training.
     Raises:
         DataError: too few to choose and to guard.
     """
     train, val, test = whole["train"], whole.get("val"), whole.get("test")
-    if val is None and not needs_training_pictures(recipe):
+    if val is None and not trains:
         train, val = train.subset([]), train
     elif val is None:
         train, val = _cut(train, recipe.data.val_share, recipe.seed, "judging")
@@ -84,7 +104,13 @@ def _answered(dataset: Dataset, parent: Bundle, path: Path, recipe: OptimizeReci
     any_label = replace(dataset, labels=np.zeros_like(dataset.labels))
     found = answers(parent, any_label, path, recipe.measure.backend)
     place = {dataset.identifier(index): index for index in range(len(dataset))}
-    kept = dataset.subset([place[name] for name in found.identifiers])
+    try:
+        kept = dataset.subset([place[name] for name in found.identifiers])
+    except KeyError as error:
+        raise RunError(
+            f"the run was begun with a picture {error} that is not there now, under another folder's name perhaps; "
+            "choose another folder with --out"
+        ) from error
     return replace(kept, labels=found.logits.argmax(axis=1).astype(np.int64)[:, None])
 
 

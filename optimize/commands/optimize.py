@@ -203,7 +203,8 @@ def _with_flags(content: dict[str, Any], flags: argparse.Namespace) -> dict[str,
         plain["labelled"] = False
     tables = {"data": data, "budget": budget, "measure": measure}
     if isinstance(content.get("publish"), dict):  # its names are of the recipe's own pictures
-        given = {"dataset": flags.val or flags.data, "test_dataset": flags.test}
+        judged = flags.val or (flags.data if content.get("data", {}).get("val") is None else None)
+        given = {"dataset": judged, "test_dataset": flags.test}
         tables["publish"] = {key: set_name(Path(path)) for key, path in given.items() if path is not None}
     return {**content, **plain, **{key: {**content.get(key, {}), **own} for key, own in tables.items()}}
 

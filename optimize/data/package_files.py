@@ -28,6 +28,8 @@ def package_file(reference: str) -> Path:
     for folder in _folders(package):
         if (path := Path(folder, inside)).exists():
             return path
+    if _folders(package):
+        raise MissingPhotosError(f"{reference}: the package {package} is here, and has no such file")
     name = _DISTRIBUTIONS.get(package, package)
     raise MissingPhotosError(f"{reference}: not here; pip install {name} (or 'quickeye[dev]')")
 

@@ -19,6 +19,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from optimize.errors import PassError
 from optimize.judging.arithmetic import open_model
 from optimize.passes.float64_operators import WEIGHTED
 from optimize.passes.float_graph import FloatGraph, Step
@@ -27,6 +28,7 @@ from optimize.passes.integer_walk import IntegerWalk
 from optimize.passes.output_moments import multiply_adds
 from optimize.passes.pictures import Pictures
 from optimize.passes.qdq import write_qdq
+from optimize.passes.shared_weights import side_by_side
 
 PROBES = 16
 LEAST_GAIN = 0.01
@@ -45,8 +47,12 @@ def choose_float_steps(
         pictures: uint8 (N, height, width, channels); some of them are run.
         share: of the multiply-adds, how many may be in float, those of ``walk`` not counted.
     Raises:
-        PassError: ONNX Runtime does not take the model.
+        PassError: ONNX Runtime does not take the model, or layers of it share their weights.
     """
+    shared = next((steps for steps in side_by_side(graph.steps, graph.input.first) if len(steps) > 1), None)
+    if shared is not None:
+        names = ", ".join(step.node.name or step.node.output[0] for step in shared)
+        raise PassError(f"float_share: {names} have the same weights; name what is to stay in float in float_layers")
     work = _work(graph, pictures)
     allowance = share * sum(work.values())
     losses = _losses(model, graph, walk, pictures)

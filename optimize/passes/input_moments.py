@@ -15,6 +15,8 @@ from optimize.passes.float64_operators import taps
 from optimize.passes.float_graph import Step
 
 STATISTICS_SIDE = 8
+# Fewer pictures judge nothing: behind a pooling, each is a single row.
+LEAST_HELD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def input_moments(step: Step, source: Coded, weights: Tensor) -> tuple[Moments, 
     """
     known: Moments | None = None
     held: Moments | None = None
-    seen = 0
+    seen = judging = 0
     for part in source.chunks():
         values = _seen(step, part, weights)
         one = Moments(values.shape[2], values.sum(2), values @ values.transpose(1, 2))
@@ -57,7 +59,10 @@ def input_moments(step: Step, source: Coded, weights: Tensor) -> tuple[Moments, 
             known = one if known is None else known + one
         else:
             held = one if held is None else held + one
+            judging += len(part)
         seen += len(part)
+    if held is not None and judging < LEAST_HELD:
+        known, held = cast("Moments", known) + held, None
     size = source.scale.size
     return _scaled(cast("Moments", known), size), None if held is None else _scaled(held, size)
 

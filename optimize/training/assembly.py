@@ -207,8 +207,13 @@ class _Builder:
     def _teacher(self) -> Teacher | None:
         if self.recipe.teacher is None:
             return None
+        # An engine may have made ready for batches of one size: the training's, where that is the smaller.
+        batch_size = min(self.recipe.teacher.batch_size, self.recipe.train.batch_size)
         teacher = read_teacher(
-            self.recipe.teacher, self.data.train.classes, device=self.device, by_graph=self._teacher_is_a_graph
+            self.recipe.teacher.model_copy(update={"batch_size": batch_size}),
+            self.data.train.classes,
+            device=self.device,
+            by_graph=self._teacher_is_a_graph,
         )
         self.stack.callback(teacher.close)
         return teacher

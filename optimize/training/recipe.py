@@ -93,6 +93,8 @@ class Recipe(WholeRecipe):
     def _zeros_have_time(self) -> Self:
         if self.sparsity is not None:
             self.sparsity.require_whole_run(self.transfer.name, self.train)
+            if self.ensemble is not None and self.ensemble.name == "soup":
+                raise ValueError("sparsity: a soup is 0 only where all its members are; leave one of the two out")
         return self
 
 

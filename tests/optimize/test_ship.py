@@ -37,11 +37,11 @@ def write(store: Path, card: str, *, judged_by: int, model: bytes | None = None)
 
 
 def run_of(folder: Path, bundle: Bundle, best: str | None = "int8") -> Path:
-    folder.mkdir(exist_ok=True)
-    result = {
-        "best": best,
-        "candidates": [{"name": "parent", "bundle": None}, {"name": "int8", "bundle": str(bundle.folder)}],
-    }
+    """Where it lay when it was made is not where it lies."""
+    name, version = bundle.folder.parts[-2:]
+    shutil.copytree(bundle.folder, folder / "store" / name / version, dirs_exist_ok=True)
+    was = f"elsewhere/store/{name}/{version}"
+    result = {"best": best, "candidates": [{"name": "parent", "bundle": None}, {"name": "int8", "bundle": was}]}
     (folder / "result.json").write_text(json.dumps(result))
     return folder
 
@@ -94,6 +94,9 @@ def test_what_is_not_there_to_be_shipped_is_said_and_nothing_changes(
     assert "no finished run of quickeye optimize" in capsys.readouterr().err
     assert main([str(run_of(tmp_path / "run", made, best=None)), *store]) == 1
     assert "no candidate kept the budget" in capsys.readouterr().err
+    (tmp_path / "empty" / "result.json").write_text("{}")
+    assert main([str(tmp_path / "empty"), *store]) == 1
+    assert "of another kind" in capsys.readouterr().err
     (made.folder / "labels.txt").write_text("altered")
     assert main([str(run_of(tmp_path / "run", made)), *store]) == 1
     assert "labels.txt" in capsys.readouterr().err

@@ -70,7 +70,7 @@ def _stretch(node: onnx.NodeProto, view: GraphView) -> _Stretch | None:
             name, is_flat = str(user.output[0]), True
         elif known is None or not _can_be_padded(user, view):
             return None
-        elif user.op_type == "Conv" and _groups(user) == found.channels == len(known):
+        elif user.op_type == "Conv" and _groups(user) == found.channels == len(known) > 1:
             found.deep.append(user)
             name = str(user.output[0])
         else:

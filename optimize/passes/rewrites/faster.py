@@ -106,5 +106,5 @@ def _require_same(model: bytes, changed: bytes, pictures: NDArray[np.uint8]) -> 
         except runtime_faults() as error:
             raise PassError(f"ONNX Runtime does not take it: {error}") from error
         off = float(np.abs(new - old).max())
-        if off > (0 if is_exact else ROUNDING * max(1.0, float(np.abs(old).max()))):
+        if not off <= (0 if is_exact else ROUNDING * max(1.0, float(np.abs(old).max()))):
             raise PassError(f"{output.name} would differ by {off:.2g}")

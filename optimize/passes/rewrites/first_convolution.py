@@ -36,7 +36,7 @@ def normalise_within(model: onnx.ModelProto, wanted: Collection[str] | None = No
 def _folded(node: onnx.NodeProto, view: GraphView) -> list[onnx.NodeProto]:
     """Nothing where there is nothing to gain."""
     weights, given = view.constants.get(node.input[1]), attributes_of(node)
-    if weights is None or given.get("group", 1) != 1:
+    if weights is None or weights.dtype != np.float32 or weights.ndim != 4 or given.get("group", 1) != 1:
         return []
     channels = weights.shape[1]
     chain = _before(node, view)

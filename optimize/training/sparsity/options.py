@@ -20,7 +20,8 @@ class SparsityOptions(Choice):
 
     Attributes:
         share: of the weights of convolutions (but for depthwise ones) and linear layers, how many are 0 in the end,
-            and never fewer than at the start. 0: those that are 0 at the start stay so, and no others come.
+            and, unstructured, never fewer than at the start. 0: those that are 0 at the start stay so, and no
+            others come.
         pattern: ``unstructured``: anywhere. ``2:4``: two of every four neighbours along a layer's inputs.
         score: which go: see ``scores.py``.
         begin, end: shares of the run between which zeros come; afterwards they stay, and the others recover.

@@ -8,7 +8,7 @@ import torch
 from model_zoo.bundle import Bundle
 from model_zoo.errors import ModelZooError
 from model_zoo.store import Store, parse_reference, shipped_store
-from optimize.errors import CheckpointError, DataError, RecipeError
+from optimize.errors import CheckpointError, DataError, MissingLibraryError, RecipeError
 from optimize.training.bundle_at import bundle_at
 from optimize.training.teacher.ensemble import EnsembleTeacher
 from optimize.training.teacher.graph_teacher import GraphTeacher
@@ -81,6 +81,11 @@ class _Reader:
         takes_graph = self.options.runs == "onnx" or (self.by_graph and bundle.spec.precision == "fp32")
         if has_weights and not takes_graph:
             return self._restored(bundle, said)
+        if has_weights and self.options.runs == "auto":
+            try:
+                return GraphTeacher(bundle, self._backend_options(), said=said, classes=self.classes)
+            except (CheckpointError, MissingLibraryError):  # no engine here takes it; torch does
+                return self._restored(bundle, said)
         if self.options.size == "student":
             raise RecipeError(f'the teacher {said} runs as a graph, which has one size: take size = "own"')
         return GraphTeacher(bundle, self._backend_options(), said=said, classes=self.classes)
@@ -143,5 +148,6 @@ class _Reader:
         return BackendOptions(
             device="auto" if self.device.startswith("cuda") else "cpu",
             threads=self.options.threads or torch.get_num_threads(),
+            extra={"openvino.precision": "f32"},
             max_batch_size=self.options.batch_size,
         )

@@ -134,6 +134,8 @@ def test_a_run_goes_on_with_another_name_and_makes_nothing_again(tmp_path: Path)
         ({"check": [*CHECK[:3], "optimize:ship.py"]}, RecipeError, r"publish\.check: optimize:ship\.py is no photo"),
         ({"check": [*CHECK[:3], "photo.png"]}, RecipeError, "package:path"),
         ({"check": CHECK[:3]}, RecipeError, "at least 4"),
+        ({"name": "shades-int8"}, RecipeError, "begin with shades- are the candidates' own"),
+        ({"figures": [{"dataset": "x", "data": "lost.csv"}]}, MissingPhotosError, "pip install no_such_package"),
         ({"version": 0}, RecipeError, "greater than or equal to 1"),
         ({"name": "Traffic"}, RecipeError, "pattern"),
         ({"nam": "x"}, RecipeError, "did you mean 'name'"),
@@ -148,6 +150,7 @@ def test_what_can_not_be_published_is_said_before_anything_is_made(
     says: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "lost.csv").write_text("picture,label\nno_such_package:a.png,red\n")
     (tmp_path / "page.md").write_text("{megabits} and {not a place}")
     with pytest.raises(error, match=says):
         opened(colour_recipe(tmp_path, publish={"name": "traffic", **publish}), tmp_path / "run")

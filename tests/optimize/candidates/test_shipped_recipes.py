@@ -38,12 +38,12 @@ def test_no_judging_photo_calibrates() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("version = 2", "version = 0", "version"),
-        ("version = 2", 'version = "1"', "version"),
+        ("version = 3", "version = 0", "version"),
+        ("version = 3", 'version = "1"', "version"),
         ("check = [", "checks = [", "did you mean 'check'"),
         ("shares = [1.0", "shares = [1.5", "shares"),
-        ("percentile = 0.9999", "percentile = 1.5", "percentile"),
-        ('range_method = "percentile"', 'range_method = "entropies"', "range_method"),
+        ("float_layers = [", "percentile = 1.5, float_layers = [", "percentile"),
+        ("float_layers = [", 'range_method = "entropies", float_layers = [', "range_method"),
         ('"quantize_int8"', '"shrink_ray"', "no step is named 'shrink_ray'"),
         ("[calibration]", "[calibration", "is not TOML"),
     ],

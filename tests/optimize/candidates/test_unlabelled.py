@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from optimize.candidates.unlabelled import needs_training_pictures
-from optimize.errors import DataError, RecipeError
+from optimize.errors import DataError, RecipeError, RunError
 from tests.optimize.candidates.colours import PHOTOS, colour_content, colour_recipe, opened
 from tests.optimize.candidates.small import recipe as stripes
 from tests.optimize.commands.colour_bundle import folder_of
@@ -104,6 +104,14 @@ def test_training_pictures_are_taken_where_something_is_made_with_them(
     tmp_path: Path, tables: dict[str, Any], needs: bool
 ) -> None:
     assert needs_training_pictures(colour_recipe(tmp_path, **tables)) is needs
+
+
+@pytest.mark.parametrize("later", [{"rescue": True}, {"search": {"candidates": 3}}])
+def test_what_judged_does_not_train_later(tmp_path: Path, later: dict[str, Any]) -> None:
+    tables = {"data": {"train": colour_content(tmp_path)["data"]["train"]}, "calibration": PHOTOS}
+    opened(colour_recipe(tmp_path, **tables), tmp_path / "run")
+    with pytest.raises(RunError, match="begun with all its pictures to judge by"):
+        opened(colour_recipe(tmp_path, **tables, **later), tmp_path / "run")
 
 
 @pytest.mark.parametrize(

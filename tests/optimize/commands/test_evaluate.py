@@ -48,9 +48,9 @@ def test_figures_are_those_that_the_pictures_give(
 
 
 def test_pictures_may_lie_in_installed_packages(capsys: pytest.CaptureFixture[str]) -> None:
-    """The shipped model knows 18 of the 20 photos that its recipe judges it by."""
+    """The shipped model knows 17 of the 20 photos that its recipe judges it by."""
     found = judged(capsys, "efficientnet_lite0", "--data", "optimize:recipes/foolbox.csv", "--backend", "onnxruntime")
-    assert (found["n"], found["top1"]) == (20, 0.9)
+    assert (found["n"], found["top1"]) == (20, 0.85)
     assert main(["efficientnet_lite0", "--data", "no_such_package:photos"]) == 1
     assert "pip install no_such_package" in capsys.readouterr().err
 

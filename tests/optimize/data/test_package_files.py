@@ -41,13 +41,18 @@ def test_reference_of_another_form_is_refused(reference: str) -> None:
     ("reference", "package"),
     [
         ("no_such_package_here:photo.png", "no_such_package_here"),
-        ("skimage:data/no_such_photo.png", "scikit-image"),
+        ("sklearn_of_no_one:photo.png", "sklearn_of_no_one"),
         ("__main__:photo.png", "__main__"),
     ],
 )
 def test_absent_package_says_what_to_install(reference: str, package: str) -> None:
     with pytest.raises(MissingPhotosError, match=f"pip install {package}"):
         package_file(reference)
+
+
+def test_package_without_such_a_file_is_not_to_be_installed_again() -> None:
+    with pytest.raises(MissingPhotosError, match="the package skimage is here, and has no such file"):
+        package_file("skimage:data/no_such_photo.png")
 
 
 def test_one_s_own_file_goes_before_a_package_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from model_zoo.graph_class_activation import add_class_activation
-from optimize.errors import RecipeError
+from optimize.errors import PassError, RecipeError
 from optimize.judging.arithmetic import open_model
 from optimize.judging.fused import fused_share
 from optimize.passes import load_pass
@@ -15,6 +15,7 @@ from optimize.passes.float_graph import read_float_graph
 from optimize.passes.float_tensors import families, tensors_in_float
 from optimize.passes.sensitivity import sqnr
 from tests.optimize.passes.test_quantize_int8 import NETS
+from tests.optimize.passes.test_shared_weights import twice
 from tests.optimize.small_nets import make_model, pictures, residual_net
 
 PASS = load_pass("quantize_int8")
@@ -124,6 +125,11 @@ def test_layers_that_are_named_do_not_count() -> None:
     mixed = PASS.run(_coarse(), pictures(32), {"float_layers": ["last"], "float_share": 0.01})
     assert fused_share(mixed).float_layers[:1] == ("last",)
     assert set(fused_share(mixed).float_layers) <= {"last", "head"}
+
+
+def test_layers_that_share_weights_are_not_chosen_among() -> None:
+    with pytest.raises(PassError, match="c, d have the same weights; name"):
+        PASS.run(twice(), pictures(16), {"float_share": 0.5})
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, "much"])

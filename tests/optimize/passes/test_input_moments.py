@@ -63,9 +63,10 @@ def test_each_channel_of_a_depthwise_convolution_sees_its_own() -> None:
         np.testing.assert_allclose(whole.covariance[channel].numpy(), np.cov(seen, bias=True), atol=1e-9)
 
 
-def test_a_linear_layer_sees_rows_and_few_pictures_are_not_parted() -> None:
+@pytest.mark.parametrize("pictures", [1, CHUNK, 2 * CHUNK + 3])
+def test_a_linear_layer_sees_rows_and_few_pictures_are_not_parted(pictures: int) -> None:
     node = helper.make_node("Gemm", ["x", "w"], ["y"], transB=1)
-    with _coded(CHUNK, 5) as (source, values):
+    with _coded(pictures, 5) as (source, values):
         known, held = input_moments(_step(node), source, torch.zeros(4, 5))
     assert held is None
     np.testing.assert_allclose(known.covariance[0].numpy(), np.cov(values.numpy().T, bias=True), atol=1e-9)

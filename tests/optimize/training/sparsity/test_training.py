@@ -132,6 +132,7 @@ def test_zeros_at_the_start_stay_and_the_rest_trains(stripes: Path, tmp_path: Pa
         ({"train": {"keep": "best"}}, 'set train.keep = "last"'),
         ({"train": {"early_stopping": 2}}, "set train.early_stopping = 0"),
         ({"transfer": {"name": "head"}}, "take 'full'"),
+        ({"ensemble": {"name": "soup"}}, "leave one of the two out"),
         ({"sparsity": {"begin": 0.8, "end": 0.5}}, "begin to come at 0.8 of the run and end at 0.5"),
         ({"sparsity": {"pattern": "2:4", "share": 0.7}}, "leave share out"),
         ({"sparsity": {"share": 1.0}}, "less than 1"),

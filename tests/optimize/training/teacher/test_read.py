@@ -21,6 +21,7 @@ from optimize.training.teacher.options import TeacherOptions
 from optimize.training.teacher.read import read_teacher
 from optimize.training.teacher.teacher import Teacher, TorchTeacher
 from server.backends import BackendOptions
+from server.backends.errors import BackendLoadError
 from server.backends.selection import OpenedBackend, open_backend
 from tests.model_zoo.drafts import INPUT
 from tests.optimize.training.teacher.bundles import COLOURS, bright_pictures, write_means
@@ -96,6 +97,21 @@ class TestBundleWithWeights:
         chosen = options(source=str(exported / "fashion" / "1"), **settings)
         assert isinstance(read_teacher(chosen, CLASSES, by_graph=True), kind)
         assert isinstance(read_teacher(chosen, CLASSES, by_graph=False), TorchTeacher)
+
+    @pytest.mark.parametrize(("runs", "error"), [("auto", None), ("onnx", CheckpointError)])
+    def test_where_no_engine_takes_the_graph_torch_does_unless_told(
+        self, exported: Path, monkeypatch: pytest.MonkeyPatch, runs: str, error: type[OptimizeError] | None
+    ) -> None:
+        def refuse(bundle: Bundle, options: BackendOptions) -> OpenedBackend:
+            raise BackendLoadError("this one can't be opened")
+
+        monkeypatch.setattr("optimize.training.teacher.graph_teacher.open_backend", refuse)
+        chosen = options(source=str(exported / "fashion" / "1"), runs=runs)
+        if error is None:
+            assert isinstance(read_teacher(chosen, CLASSES, by_graph=True), TorchTeacher)
+        else:
+            with pytest.raises(error, match="can't be opened"):
+                read_teacher(chosen, CLASSES, by_graph=True)
 
     @pytest.mark.parametrize(("asked", "threads"), [(0, 3), (2, 2)])
     def test_its_graph_has_the_training_s_threads_unless_told(
