@@ -8,6 +8,7 @@ what it had admitted and is then closed.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterable
@@ -112,6 +113,9 @@ class Catalogue:
             try:
                 loaded = await asyncio.to_thread(self._open_and_load, name, version)
                 model = await self._start(loaded)
+            except UnknownModelError:
+                await self._forget_last_load_unless_stored(name)
+                raise
             except (BackendError, BundleError, InternalError) as error:
                 self._last_load_ended_well[name] = False
                 log.warning("%s cannot be served: %s", name, error)
@@ -164,6 +168,8 @@ class Catalogue:
         stored = await asyncio.to_thread(self.store.versions, name)
         gone = stored if version is None else [number for number in stored if number == version]
         if not gone:
+            if not stored:
+                self._last_load_ended_well.pop(name, None)
             raise UnknownModelError(f"the store has no {name[:80]}" + (f" version {version}" if version else ""))
         for number in gone:
             await asyncio.to_thread(self.store.remove, name, number)
@@ -215,6 +221,12 @@ class Catalogue:
 
     def _open_and_load(self, name: str, version: int | None) -> LoadedModel:
         return load(self._config, self._newest_that_runs(name) if version is None else self.store.open(name, version))
+
+    async def _forget_last_load_unless_stored(self, name: str) -> None:
+        """What the store has no more can't be mended: nobody is to be told of it for ever."""
+        with contextlib.suppress(BundleError):  # the store can't be read: nothing is known to be gone
+            if not await asyncio.to_thread(self.store.versions, name):
+                self._last_load_ended_well.pop(name, None)
 
     def _newest_that_runs(self, name: str) -> Bundle:
         """A name may have several bundles of one lineage: the newest one that names an engine of ours."""

@@ -1,10 +1,13 @@
-"""The machine's NVIDIA GPUs, as their driver tells of them (NVML): read when somebody scrapes.
+"""The machine's NVIDIA GPUs, as their driver tells of them (NVML): asked when somebody scrapes.
+
+A driver may take its time to answer, so it is asked in a thread (``ask``), and told of afterwards (``gauges``).
 
 Figures are of the whole GPU, whoever uses it: a neighbour who fills its memory is what one wants to see.
 Without a GPU, a driver or the package ``nvidia-ml-py`` (extra ``gpu``) there are none, and nothing is said.
 A figure that a GPU does not have (some tell no power) is left out.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -31,6 +34,7 @@ class Gpus:
 
     def __init__(self, library: str = "pynvml") -> None:
         self._gpus: list[object] = []
+        self._told: list[GaugeSample] = []
         try:
             self._nvml = import_module(library)
         except ImportError:
@@ -42,8 +46,17 @@ class Gpus:
         except self._nvml.NVMLError as error:
             log.debug("no figures of GPUs: %s", error)
 
-    def gauges(self) -> Iterator[GaugeSample]:
-        """What ``/metrics`` reads at each scrape; GPUs are numbered as the driver does."""
+    async def ask(self) -> None:
+        """Have the driver's figures of this moment, without the event loop waiting for them."""
+        if self._gpus:
+            self._told = await asyncio.to_thread(lambda: list(self._read()))
+
+    def gauges(self) -> list[GaugeSample]:
+        """What ``/metrics`` reads at each scrape: what the driver told last."""
+        return self._told
+
+    def _read(self) -> Iterator[GaugeSample]:
+        """GPUs are numbered as the driver does."""
         for number, gpu in enumerate(self._gpus):
             for metric, read in READINGS.items():
                 try:

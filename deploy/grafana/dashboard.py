@@ -11,6 +11,7 @@ from deploy.grafana.panels import SOURCE, Json, Panel
 
 COLUMNS = 24
 TAG = "quickeye"
+JOB = "quickeye"  # as the rules want it called; All of a shared Prometheus's jobs would have others' up and process_…
 SCHEMA = 39  # of dashboards, as Grafana 10.4 and later write it; older figures are brought up to date on loading
 
 
@@ -104,16 +105,17 @@ def variables(*, per_model: bool) -> list[Json]:
         "includeAll": False,
         "options": [],
     }
-    job = _from_labels("job", "Job", "label_values(quickeye_event_loop_lag_seconds_count, job)")
+    job = _from_labels("job", "Job", "label_values(quickeye_event_loop_lag_seconds_count, job)", every=JOB)
     instance = _from_labels(
         "instance", "Instance", 'label_values(quickeye_event_loop_lag_seconds_count{job=~"$job"}, instance)'
     )
-    every = '{__name__=~"quickeye_model_info|quickeye_requests_total",job=~"$job",instance=~"$instance"}'
-    model = _from_labels("model", "Model", f"label_values({every}, model)")
+    asked = '{__name__=~"quickeye_model_info|quickeye_requests_total",job=~"$job",instance=~"$instance"}'
+    model = _from_labels("model", "Model", f"label_values({asked}, model)")
     return [source, job, instance, *([model] if per_model else [])]
 
 
-def _from_labels(name: str, label: str, query: str) -> Json:
+def _from_labels(name: str, label: str, query: str, *, every: str = ".*") -> Json:
+    """``every`` is the pattern that stands for the choice *All*."""
     return {
         "name": name,
         "label": label,
@@ -125,7 +127,7 @@ def _from_labels(name: str, label: str, query: str) -> Json:
         "hide": 0,
         "multi": True,
         "includeAll": True,
-        "allValue": ".*",
+        "allValue": every,
         "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
         "options": [],
     }

@@ -37,8 +37,8 @@ class Panel:
         meaning: what it shows and what to make of it; the metrics are added.
         unit: Grafana's name of it: ``s``, ``reqps``, ``percentunit``, ``bytes``, ``short`` …
         empty: said in words where there is no data.
-        kind: ``stat`` one figure, with its course behind it; ``now`` one figure per series, of this moment;
-            ``lines``, ``stack`` over time; ``heat`` over buckets; ``bars``, ``table`` of this moment.
+        kind: ``stat`` one figure per series, ``bars``, ``table``: of this moment;
+            ``lines``, ``stack`` over time; ``heat`` over buckets.
         colours: from which value on which colour, the first from None on.
         columns: of a table, in order: label → heading.
         width: of 24; None: an equal share of its row.
@@ -49,7 +49,7 @@ class Panel:
     unit: str
     queries: tuple[Query, ...]
     empty: str
-    kind: Literal["stat", "now", "lines", "stack", "heat", "bars", "table"] = "lines"
+    kind: Literal["stat", "lines", "stack", "heat", "bars", "table"] = "lines"
     colours: tuple[tuple[float | None, str], ...] = ((None, BLUE),)
     columns: tuple[tuple[str, str], ...] = ()
     decimals: int | None = None
@@ -59,7 +59,7 @@ class Panel:
     @property
     def type(self) -> str:
         """Grafana's name of the kind."""
-        types = {"stat": "stat", "now": "stat", "heat": "heatmap", "bars": "bargauge", "table": "table"}
+        types = {"stat": "stat", "heat": "heatmap", "bars": "bargauge", "table": "table"}
         return types.get(self.kind, "timeseries")
 
     @property
@@ -77,13 +77,13 @@ class Panel:
             "datasource": SOURCE,
             "gridPos": place,
             "targets": [self._target(query, chr(ord("A") + at)) for at, query in enumerate(self.queries)],
-            "fieldConfig": {"defaults": self._defaults(), "overrides": []},
-            "options": _OPTIONS[self.kind],
+            "fieldConfig": {"defaults": self._defaults(), "overrides": [_NO_CELL] if self.kind == "table" else []},
+            "options": self._options(),
             **self._arranged(),
         }
 
     def _target(self, query: Query, letter: str) -> Json:
-        instant = self.kind in ("now", "bars", "table")
+        instant = self.kind in ("stat", "bars", "table")
         return {
             "refId": letter,
             "datasource": SOURCE,
@@ -109,6 +109,12 @@ class Panel:
             **({} if self.decimals is None else {"decimals": self.decimals}),
         }
 
+    def _options(self) -> Json:
+        options = _OPTIONS[self.kind]
+        if self.kind == "heat":  # whose axis does not look at the field's unit
+            return {**options, "yAxis": {"axisPlacement": "left", "unit": self.unit}}
+        return options
+
     def _arranged(self) -> Json:
         """A table's columns: those that are named, in that order, under their headings."""
         if self.kind != "table":
@@ -128,15 +134,25 @@ def metrics_in(expression: str) -> list[str]:
     return _METRIC.findall(expression)
 
 
+# ``noValue`` is also written into every cell that is empty, such as the parent of a model that has none.
+_NO_CELL: Json = {
+    "matcher": {"id": "byRegexp", "options": "/.*/"},
+    "properties": [{"id": "noValue", "value": "–"}],
+}
 _LAST: Json = {"calcs": ["lastNotNull"], "fields": "", "values": False}
-_STAT: Json = {"colorMode": "value", "justifyMode": "auto", "orientation": "auto", "reduceOptions": _LAST}
 _GRAPH: Json = {
     "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["lastNotNull", "max"]},
     "tooltip": {"mode": "multi", "sort": "desc"},
 }
 _OPTIONS: dict[str, Json] = {
-    "stat": {**_STAT, "graphMode": "area", "textMode": "value"},
-    "now": {**_STAT, "graphMode": "none", "textMode": "auto"},
+    "stat": {
+        "colorMode": "value",
+        "graphMode": "none",
+        "justifyMode": "auto",
+        "orientation": "auto",
+        "reduceOptions": _LAST,
+        "textMode": "auto",
+    },
     "lines": _GRAPH,
     "stack": _GRAPH,
     "bars": {"displayMode": "gradient", "orientation": "horizontal", "showUnfilled": True, "reduceOptions": _LAST},
@@ -150,7 +166,6 @@ _OPTIONS: dict[str, Json] = {
         "rowsFrame": {"layout": "auto"},
         "showValue": "never",
         "tooltip": {"mode": "single", "yHistogram": True},
-        "yAxis": {"axisPlacement": "left"},
     },
 }
 

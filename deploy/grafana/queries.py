@@ -54,8 +54,9 @@ def mean(histogram: str, *labels: str, window: str = WINDOW) -> str:
 
 
 def quantile(share: float, histogram: str, *labels: str, window: str = WINDOW) -> str:
-    """The value that ``share`` of a histogram's values stay below, to within a bucket."""
-    return f"histogram_quantile({share:g}, {per_second(suffixed(histogram, '_bucket'), 'le', *labels, window=window)})"
+    """The value that ``share`` of a histogram's values stay below, to within a bucket; none where there were none."""
+    rates = per_second(suffixed(histogram, "_bucket"), "le", *labels, window=window)
+    return f"histogram_quantile({share:g}, {rates}) >= 0"
 
 
 def buckets(histogram: str) -> str:

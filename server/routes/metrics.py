@@ -20,6 +20,7 @@ def routes(service: Service) -> Routes:
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response, responses=TEXT)
     async def metrics(request: Request) -> Response:
         """Everything in docs/metrics.md, in the format that the Accept header prefers."""
+        await service.gpus.ask()
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(service.metrics.registry), headers={"content-type": content_type})
 

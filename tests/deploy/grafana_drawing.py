@@ -53,24 +53,15 @@ def _stat(figure: Figure, frame: Axes, box: Box, panel: Json, lines: Sequence[Li
         colour = colour_of(panel, line.last)
         middle = TITLE_PX + height * (at + 0.5)
         size = min(24.0, height * 0.45)
-        if panel["options"]["textMode"] == "auto" and len(lines) > 1:
+        if len(lines) > 1:
             frame.text(12, middle, line.name, size=9, color=INK, va="center")
             frame.text(
                 box.width - 12, middle, figure_of(panel, line.last), size=size, color=colour, va="center", ha="right"
             )
         else:
-            middle -= 12 if panel["options"]["graphMode"] == "area" else 0
             frame.text(
                 box.width / 2, middle, figure_of(panel, line.last), size=size, color=colour, va="center", ha="center"
             )
-    if panel["options"]["graphMode"] == "area":
-        spark = box.inside(2, box.height - 42, 2, 2).axes(figure)
-        spark.axis("off")
-        known = np.nan_to_num(lines[0].values)
-        spark.fill_between(lines[0].times, known, color=colour_of(panel, lines[0].last), alpha=0.18, lw=0)
-        spark.plot(lines[0].times, known, color=colour_of(panel, lines[0].last), lw=1)
-        spark.set_ylim(0, max(known.max() * 1.05, 1e-12))
-        spark.margins(x=0)
 
 
 def _bars(figure: Figure, frame: Axes, box: Box, panel: Json, lines: Sequence[Line]) -> None:

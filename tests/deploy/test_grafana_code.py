@@ -50,7 +50,7 @@ def test_queries_add_up_before_they_divide() -> None:
     assert suffixed(histogram, "_sum") == 'h_sum{job=~"$job",instance=~"$instance",model=~"$model",a="b"}'
     assert (
         quantile(0.99, "h{}", "model")
-        == "histogram_quantile(0.99, sum by (le, model) (rate(h_bucket{}[$__rate_interval])))"
+        == "histogram_quantile(0.99, sum by (le, model) (rate(h_bucket{}[$__rate_interval]))) >= 0"
     )
     assert mean("h{}", window="1h") == "sum (rate(h_sum{}[1h])) / (sum (rate(h_count{}[1h])) > 0)"
     assert ratio("a", "b") == "(a or 0 * b) / (b > 0)"

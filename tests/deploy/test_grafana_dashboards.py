@@ -19,7 +19,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from deploy.grafana.boards import BOARDS
 from deploy.grafana.panels import metrics_in
 from deploy.grafana.write import FOLDER, files
-from tests.deploy.grafana_queries import Json, dashboards, panels
+from tests.deploy.grafana_queries import Json, chosen, dashboards, panels
 from tests.docs.pages import ROOT
 
 COLUMNS, FIGURES_HIGH = 24, 4
@@ -131,6 +131,41 @@ def test_a_panel_says_what_it_shows(panel: Json) -> None:
 
 
 @each_panel
+def test_a_figure_is_of_this_moment(panel: Json) -> None:
+    """The last value of a range may be an hour old."""
+    if panel["type"] in ("stat", "bargauge", "table"):
+        assert {(target["instant"], target["range"]) for target in panel["targets"]} == {(True, False)}
+        assert panel["options"].get("graphMode", "none") == "none"
+    else:
+        assert not any(target["instant"] for target in panel["targets"])
+
+
+@each_panel
+def test_an_axis_of_buckets_has_the_unit(panel: Json) -> None:
+    """Grafana's heat-map does not look at the field's."""
+    if panel["type"] == "heatmap":
+        axis = panel["options"]["yAxis"]
+        assert axis == {"axisPlacement": "left", "unit": panel["fieldConfig"]["defaults"]["unit"]}
+
+
+@each_panel
+def test_an_empty_cell_of_a_table_does_not_say_that_nothing_is_there(panel: Json) -> None:
+    if panel["type"] == "table":
+        (override,) = panel["fieldConfig"]["overrides"]
+        assert override["properties"] == [{"id": "noValue", "value": "–"}]
+        assert re.match(override["matcher"]["options"].strip("/"), "Parent")
+
+
+@each_dashboard
+def test_all_jobs_are_those_that_the_rules_know(dashboard: Json) -> None:
+    """A shared Prometheus has ``up``, ``process_…`` and ``python_…`` of everybody."""
+    (scraped,) = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    everything = chosen(dashboard)
+    assert everything.pop("job") == scraped["job_name"]
+    assert set(everything.values()) == {".*"}
+
+
+@each_panel
 def test_series_of_a_graph_have_names_and_figures_in_the_legend(panel: Json) -> None:
     if panel["type"] != "timeseries":
         return
@@ -142,9 +177,10 @@ def test_series_of_a_graph_have_names_and_figures_in_the_legend(panel: Json) -> 
 
 
 def test_provisioning_finds_prometheus_and_the_dashboards() -> None:
-    (source,) = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yml").read_text())["datasources"]
+    (source,) = yaml.safe_load((PROVISIONING / "datasources" / "quickeye.yml").read_text())["datasources"]
     scraped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())["global"]
-    assert (source["type"], source["isDefault"]) == ("prometheus", True)
+    assert source["type"] == "prometheus"
+    assert (source["name"], source["isDefault"]) == ("Quickeye Prometheus", False), "others' are left as they are"
     assert source["jsonData"]["timeInterval"] == scraped["scrape_interval"], "$__rate_interval is four of these"
     (provider,) = yaml.safe_load((PROVISIONING / "dashboards" / "quickeye.yml").read_text())["providers"]
     assert provider["type"] == "file"

@@ -1,25 +1,18 @@
 """Prometheus's own tool takes the configuration, the rules, their unit tests and what the server exposes."""
 
 import asyncio
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from server.metrics import StreamMetrics
+from tests.deploy.promtool import promtool
 from tests.deploy.rule_files import CONFIGURATION, RULE_FILES, UNIT_TESTS
 from tests.server.in_app import running_app
 from tests.server.mean_colour import write_mean_colour
 from tests.server.posting import RED
 
 pytestmark = pytest.mark.needs_prometheus
-
-
-def promtool(*words: str | Path, stdin: str = "") -> tuple[int, str]:
-    """The exit code of promtool, and all that it said."""
-    command = ["promtool", *map(str, words)]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=280, check=False)
-    return done.returncode, done.stdout + done.stderr
 
 
 def test_it_takes_the_configuration() -> None:

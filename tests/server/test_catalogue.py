@@ -238,6 +238,30 @@ def test_nothing_is_told_of_the_loads_of_a_deleted_model(store: Path) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("how", ["load", "load a version", "delete"])
+def test_a_failed_load_is_forgotten_when_the_store_has_the_model_no_more(store: Path, how: str) -> None:
+    async def scenario() -> None:
+        async with catalogue_of(store) as catalogue:
+            break_bundle(store, "apple", 2)
+            with pytest.raises(ModelUnavailableError):
+                await catalogue.load("apple")
+            with pytest.raises(UnknownModelError):
+                await catalogue.load("apple", 3)
+            with pytest.raises(UnknownModelError):
+                await catalogue.delete("apple", 3)
+            assert last_loads(catalogue) == {"apple": 0}, "other versions are there, and may be loaded"
+            shutil.rmtree(store / "apple")
+            with pytest.raises(UnknownModelError):
+                await {
+                    "load": lambda: catalogue.load("apple"),
+                    "load a version": lambda: catalogue.load("apple", 2),
+                    "delete": lambda: catalogue.delete("apple"),
+                }[how]()
+            assert last_loads(catalogue) == {}
+
+    asyncio.run(scenario())
+
+
 def test_an_engine_is_closed_only_when_its_warming_is_over(
     store: Path, backend: GatedBackend, caplog: pytest.LogCaptureFixture
 ) -> None:

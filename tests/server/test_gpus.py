@@ -1,13 +1,15 @@
 """Figures of GPUs, from a library that stands in for NVIDIA's: its names, units and errors are NVML's."""
 
+import asyncio
 import sys
+import threading
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from server.gpus import READINGS, Gpus
-from server.metrics import GAUGES
+from server.metrics import GAUGES, GaugeSample
 
 
 class NVMLError(Exception):
@@ -41,12 +43,17 @@ def gpus_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], Gpus]:
     return make
 
 
+def told_by(gpus: Gpus) -> list[GaugeSample]:
+    asyncio.run(gpus.ask())
+    return gpus.gauges()
+
+
 def raising(*_: object) -> None:
     raise NVMLError("not supported")
 
 
 def test_every_gpu_tells_its_figures_in_base_units(gpus_of: Callable[[ModuleType], Gpus]) -> None:
-    told = {(metric, labels): value for metric, labels, value in gpus_of(driver()).gauges()}
+    told = {(metric, labels): value for metric, labels, value in told_by(gpus_of(driver()))}
     for gpu in ("0", "1"):
         assert told["quickeye_gpu_busy_ratio", (gpu,)] == 0.75
         assert told["quickeye_gpu_memory_used_bytes", (gpu,)] == 3 * 2**30
@@ -62,13 +69,27 @@ def test_what_it_tells_is_declared() -> None:
 
 
 def test_a_figure_that_a_gpu_does_not_have_is_left_out(gpus_of: Callable[[ModuleType], Gpus]) -> None:
-    told = [metric for metric, _, _ in gpus_of(driver(nvmlDeviceGetPowerUsage=raising)).gauges()]
+    told = [metric for metric, _, _ in told_by(gpus_of(driver(nvmlDeviceGetPowerUsage=raising)))]
     assert sorted(told) == sorted(2 * [name for name in READINGS if name != "quickeye_gpu_power_watts"])
 
 
+def test_the_driver_is_asked_off_the_event_loop(gpus_of: Callable[[ModuleType], Gpus]) -> None:
+    asked_by: set[int] = set()
+
+    def power(_: object) -> int:
+        asked_by.add(threading.get_ident())
+        return 1000
+
+    gpus = gpus_of(driver(nvmlDeviceGetPowerUsage=power))
+    assert (gpus.gauges(), asked_by) == ([], set()), "nobody asked so far"
+    assert len(told_by(gpus)) == 2 * len(READINGS)
+    assert asked_by
+    assert threading.get_ident() not in asked_by
+
+
 def test_without_a_driver_there_is_nothing_to_tell(gpus_of: Callable[[ModuleType], Gpus]) -> None:
-    assert list(gpus_of(driver(nvmlInit=raising)).gauges()) == []
+    assert told_by(gpus_of(driver(nvmlInit=raising))) == []
 
 
 def test_without_the_library_there_is_nothing_to_tell() -> None:
-    assert list(Gpus("no_such_library_anywhere").gauges()) == []
+    assert told_by(Gpus("no_such_library_anywhere")) == []

@@ -12,11 +12,9 @@ LATELY, USUALLY = "1h", "1d"
 
 
 def class_share(window: str) -> str:
-    """What share of a model's answers each class had."""
-    return (
-        f"{per_second(CLASSES, 'model', 'class', window=window)}"
-        f" / on (model) group_left () ({per_second(CLASSES, 'model', window=window)} > 0)"
-    )
+    """What share of a model's answers each class had; 0 for one that it had before and not in this window."""
+    part, known = (per_second(CLASSES, "model", "class", window=each) for each in (window, USUALLY))
+    return f"({part} or 0 * {known}) / on (model) group_left () ({per_second(CLASSES, 'model', window=window)} > 0)"
 
 
 # Half the sum of the differences of all shares: 0 the same mix, 1 nothing in common (total variation distance).
@@ -61,7 +59,7 @@ DRIFT = section(
             "percentunit",
             (Query(CLASS_DRIFT, "{{model}}"),),
             UNCOUNTED,
-            kind="now",
+            kind="stat",
             colours=((None, GREEN), (0.2, YELLOW), (0.4, RED)),
             decimals=2,
             width=6,
@@ -72,7 +70,7 @@ DRIFT = section(
             "percentunit",
             (Query(SCORE_DRIFT, "{{model}}"),),
             NO_ANSWERS,
-            kind="now",
+            kind="stat",
             colours=((None, RED), (-0.1, YELLOW), (-0.05, GREEN)),
             decimals=3,
             width=6,

@@ -65,7 +65,7 @@ FIGURES = row(
         "short",
         (Query(f"sum(changes({STARTED}[$__range]))"),),
         NO_SERVER,
-        kind="now",
+        kind="stat",
         colours=((None, GREEN), (1.0, YELLOW)),
         decimals=0,
     ),

@@ -12,6 +12,8 @@ DROPPED = of_model("quickeye_stream_frames_total", 'outcome=~"superseded|stale|o
 LATE = of_model("quickeye_stream_frames_total", 'outcome=~"stale|overloaded"')
 AGE = of_model("quickeye_stream_frame_age_seconds")
 SESSIONS = of_model("quickeye_stream_sessions")
+READY = of_model("quickeye_model_ready")
+OPEN = f"sum({SESSIONS}) or 0 * sum({READY})"  # the last session takes its series with it
 HANDSHAKES = of_model("quickeye_requests_total", 'protocol="ws"')
 FAILED = of_model("quickeye_images_total", 'protocol="ws",outcome!="ok"')
 
@@ -21,8 +23,8 @@ FIGURES = row(
         "Streams",
         "Open at this moment. A server takes 128, or as many as max_stream_sessions says.",
         "short",
-        (Query(f"sum({SESSIONS})"),),
-        NO_STREAMS,
+        (Query(OPEN),),
+        "No model is served",
         kind="stat",
         decimals=0,
     ),
