@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
+import onnx
 
 from optimize.errors import PassError
 from optimize.judging.arithmetic import open_model
@@ -27,6 +27,7 @@ from optimize.passes.float_tensors import families
 from optimize.passes.integer_walk import IntegerWalk
 from optimize.passes.output_moments import multiply_adds
 from optimize.passes.pictures import Pictures
+from optimize.passes.pixel_input import Constants
 from optimize.passes.qdq import write_qdq
 from optimize.passes.shared_weights import side_by_side
 
@@ -108,20 +109,26 @@ def _gathered(
 
 def _rounded(graph: FloatGraph, walk: IntegerWalk, layers: Collection[str], tensors: Collection[str]) -> bytes:
     """The float model with the weights of these layers, and these tensors, as they are in 8 bits."""
-    constants = dict(graph.constants)
-    for step in graph.steps:
+    constants, steps = dict(graph.constants), list(graph.steps)
+    for place, step in enumerate(steps):
         if step.op in WEIGHTED and step.output in layers:
-            constants.update(_real_weights(step, walk))
+            steps[place], own = _with_real_weights(step, walk)
+            constants.update(own)
     kept = {graph.input.first, *tensors}
     scales = {name: scale for name, scale in walk.scales.items() if name in kept}
-    data: bytes = write_qdq(replace(graph, constants=constants), scales, {}).SerializeToString()
+    data: bytes = write_qdq(replace(graph, steps=tuple(steps), constants=constants), scales, {}).SerializeToString()
     return data
 
 
-def _real_weights(step: Step, walk: IntegerWalk) -> dict[str, NDArray[np.float32]]:
+def _with_real_weights(step: Step, walk: IntegerWalk) -> tuple[Step, Constants]:
+    """The step with weights and bias of its own: it may have had no bias, or one that others use too."""
     layer = walk.layers[step.output]
     scales = layer.scales.astype(np.float64)
     weights = layer.codes * scales.reshape(-1, *[1] * (layer.codes.ndim - 1))
     bias = layer.bias * (scales * walk.scales[step.sources[0]].size)
-    named = zip(step.inputs[1:], (weights, bias), strict=False)
-    return {name: value.astype(np.float32) for name, value in named if name}
+    own = {f"{step.output}/rounded": weights, f"{step.output}/rounded_bias": bias}
+    node = onnx.NodeProto()
+    node.CopyFrom(step.node)
+    del node.input[1:]
+    node.input.extend(own)
+    return replace(step, node=node), {name: value.astype(np.float32) for name, value in own.items()}

@@ -11,8 +11,10 @@ from optimize.errors import PassError, RecipeError
 from optimize.judging.arithmetic import open_model
 from optimize.judging.fused import fused_share
 from optimize.passes import load_pass
+from optimize.passes.float_choice import _rounded
 from optimize.passes.float_graph import read_float_graph
 from optimize.passes.float_tensors import families, tensors_in_float
+from optimize.passes.integer_walk import IntegerWalk
 from optimize.passes.sensitivity import sqnr
 from tests.optimize.passes.test_quantize_int8 import NETS
 from tests.optimize.passes.test_shared_weights import twice
@@ -99,6 +101,47 @@ def test_a_map_explains_logits_of_a_head_in_float() -> None:
             for one in (model.SerializeToString(), smaller)
         )
         np.testing.assert_allclose(got, expected, atol=1e-3 * expected.std())
+
+
+def _shared_bias() -> bytes:
+    """ "deep" and "point" add the same constant; the head has none of its own."""
+    draw = np.random.default_rng(3)
+    constants: dict[str, NDArray[np.generic]] = {
+        "stem.weight": draw.standard_normal((8, 3, 3, 3)).astype(np.float32),
+        "deep.weight": draw.standard_normal((8, 8, 3, 3)).astype(np.float32),
+        "point.weight": (draw.standard_normal((8, 8, 1, 1)) * 9).astype(np.float32),
+        "bias": draw.standard_normal(8).astype(np.float32),
+        "head.weight": draw.standard_normal((5, 8)).astype(np.float32),
+        "head.bias": draw.standard_normal(5).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "stem.weight"], ["a"], "stem", kernel_shape=[3, 3], strides=[2, 2]),
+        helper.make_node("Relu", ["a"], ["b"], "relu"),
+        helper.make_node("Conv", ["b", "deep.weight", "bias"], ["c"], "deep", kernel_shape=[3, 3]),
+        helper.make_node("Relu", ["c"], ["d"], "relu_deep"),
+        helper.make_node("Conv", ["d", "point.weight", "bias"], ["e"], "point", kernel_shape=[1, 1]),
+        helper.make_node("GlobalAveragePool", ["e"], ["p"], "pool"),
+        helper.make_node("Flatten", ["p"], ["flat"], "flatten", axis=1),
+    ]
+    return make_model(nodes, constants, "flat")
+
+
+@pytest.mark.parametrize(
+    "model", [_coarse(), _shared_bias(), residual_net()], ids=["no bias", "shared bias", "residual"]
+)
+def test_what_is_measured_is_the_model_in_8_bits(model: bytes) -> None:
+    """All of it rounded in the float model is what the pass writes, each layer with a bias of its own."""
+    images, graph = pictures(32), read_float_graph(model)
+    written = PASS.run(model, images, {})
+    walk = IntegerWalk(graph, "percentile", 0.9999, pair_safe=True, float_steps=set())
+    walk.run(images)
+    rounded = _rounded(graph, walk, walk.layers, walk.scales)
+    got, expected = (open_model(one, "reference")(pictures(16, seed=1)) for one in (rounded, written))
+    one_step = np.abs(expected).max() / 128
+    assert np.abs(got - expected).max() < one_step
+    one_layer = open_model(_rounded(graph, walk, [next(iter(walk.layers))], ()), "reference")(pictures(16, seed=1))
+    float_model = open_model(model, "reference")(pictures(16, seed=1))
+    assert 0 < np.abs(one_layer - float_model).max() < np.abs(float_model).max() / 4
 
 
 def test_layers_are_found_by_what_their_tensor_loses() -> None:
