@@ -14,6 +14,7 @@ from pydantic import Field
 from model_zoo.bundle import Bundle
 from optimize.candidates.bench import Bench
 from optimize.candidates.recipe import OptimizeRecipe
+from optimize.candidates.resize import Side
 from optimize.candidates.steps import Content
 from optimize.choice import Choice
 from optimize.errors import RecipeError
@@ -77,12 +78,16 @@ class Student(Choice):
     Attributes:
         architecture, arguments: as ``[model]`` of a training recipe.
         weights: "pretrained", or none.
+        height, width: px, the architecture's own by default, the width as the height. The teacher sees pictures at
+            its own size.
         epochs, lr, taught: as of ``Finetune``.
     """
 
     architecture: str
     arguments: dict[str, int | float | str | bool] = Field(default={})
     weights: str | None = None
+    height: Side | None = None
+    width: Side | None = None
     epochs: Epochs = 20
     lr: Annotated[float, Field(gt=0)] | None = None
     taught: bool = True
@@ -90,8 +95,8 @@ class Student(Choice):
     def make(self, bundle: Bundle, bench: Bench, folder: Path) -> Bundle:
         """See ``StepChoice``."""
         model: Content = {"architecture": self.architecture, "arguments": self.arguments}
-        if self.weights is not None:
-            model["weights"] = self.weights
+        own = {"weights": self.weights, "height": self.height, "width": self.width or self.height}
+        model.update({key: value for key, value in own.items() if value is not None})
         return _trained(self, model, bench, folder)
 
 

@@ -19,7 +19,7 @@ from optimize.candidates.report import render
 from optimize.candidates.rescues import Rescue, Rescues
 from optimize.candidates.result import Candidate, Result, State
 from optimize.candidates.run import Run
-from optimize.commands import optimize as command
+from optimize.commands import optimize_flags as command
 from optimize.errors import RecipeError
 from optimize.passes import PASSES
 from optimize.training import trainer
@@ -265,5 +265,5 @@ def test_a_finetune_with_which_no_network_is_rounded_is_refused_before_anything_
 def test_the_plan_without_a_recipe_asks_for_it(tmp_path: Path) -> None:
     one = recipe(tmp_path)
     flags = command.make_parser().parse_args([one.model, "--data", str(tmp_path / "pictures")])
-    planned = command._planned(flags, one.model, open_parent(one.model, Store(tmp_path), tmp_path))
+    planned = command.planned(flags, one.model, open_parent(one.model, Store(tmp_path), tmp_path))
     assert planned["rescue"] is True

@@ -10,6 +10,7 @@ from model_zoo.bundle import read_bundle
 from model_zoo.manifest import Abstain
 from model_zoo.store import Store
 from optimize.commands.optimize import INTERRUPTED, main
+from optimize.commands.optimize_flags import make_parser, recipe_content
 from optimize.judging.abstain_bundle import with_threshold
 from tests.optimize.candidates.small import INT8, content
 from tests.optimize.training.small_runs import write_stripes
@@ -173,3 +174,33 @@ def test_interrupted_it_says_how_to_go_on(
     recipe = write_recipe(tmp_path, {"name": "int8", "steps": [INT8]})
     assert main([recipe, "--out", str(tmp_path / "run")]) == INTERRUPTED
     assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_set_has_the_last_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [write_recipe(tmp_path), "--out", str(tmp_path / "run"), "--max-drop", "0", "--strict", "--json"]
+    assert main([*words, "--set", "budget.max_drop=100", "--set", "candidate.int8.name=small"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["best"], found["budget"]) == ("small", 100.0)
+
+
+def test_set_says_what_it_does_not_know(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([write_recipe(tmp_path), "--set", "budget.max_drops=1", "--out", str(tmp_path / "run")]) == 2
+    assert "max_drops" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_smoke_takes_every_step_with_next_to_nothing(tmp_path: Path) -> None:
+    steps = [{"name": "finetune", "epochs": 50}, "quantize_int8"]
+    path = write_recipe(tmp_path, {"name": "small", "steps": steps}, calibration=500, measure={"seconds": 500.0})
+    content = recipe_content(make_parser().parse_args([path, "--smoke", "--set", "data.limit=3"]))
+    finetune, quantize = content["candidate"][0]["steps"]
+    assert (finetune["name"], finetune["epochs"], quantize["name"]) == ("finetune", 1, "quantize_int8")
+    assert (content["data"]["limit"], content["calibration"], content["measure"]["seconds"]) == (3, 8, 0.1)
+    assert content["finetune"]["train"]["max_steps"] == 2
+
+
+def test_smoke_of_a_recipe_that_is_wrong_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text('name = "a"\nmodel = "b"\ncandidate = 3\ndata = { train = "photos" }\n')
+    assert main([str(path), "--smoke"]) == 2
+    assert "candidate" in capsys.readouterr().err
