@@ -31,6 +31,7 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
         lambda: shutil.which("systemd-analyze") is not None,
         "needs systemd-analyze: apt-get install systemd",
     ),
+    "needs_nginx": (lambda: shutil.which("nginx") is not None, "needs nginx: apt-get install nginx"),
     "needs_fashion_mnist": (
         FASHION_MNIST.is_dir,
         "needs Fashion-MNIST: apt-get install dataset-fashion-mnist",
