@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("optimize.commands.evaluate:main", "how good a model is on labelled pictures, with a report"),
     "benchmark": ("server.benchmark:main", "latency and throughput of a bundle on this machine"),
     "loadtest": ("server.loadtest:main", "load a server, report honest percentiles"),
+    "plan": ("server.commands.plan:main", "how many machines for how many pictures a second, and how quick"),
 }
 
 
