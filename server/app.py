@@ -7,6 +7,7 @@ never meets FastAPI. Whatever ends badly, on either side, is rendered in one for
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,6 +27,7 @@ from server.exchange import Exchange, Message, Receive, RequestIds, Scope, Send,
 from server.routes import HotRoute, SocketRoute, all_routes
 from server.service import Service
 from server.streams.handshake import open_handshake
+from server.tracing.opening import OpenTracing, open_tracing
 
 log = logging.getLogger("quickeye.app")
 
@@ -33,9 +35,9 @@ DESCRIPTION = 'Post an image, get its classes. Errors all have the form `{"error
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
-def create_app(config: Config) -> "App":
+def create_app(config: Config, opening: OpenTracing = open_tracing) -> "App":
     """The server as an ASGI application. Its lifespan loads, checks and warms the models."""
-    return App(Service(config))
+    return App(Service(config, opening))
 
 
 class App:
@@ -44,6 +46,7 @@ class App:
     def __init__(self, service: Service) -> None:
         self.service = service
         self._ids = RequestIds()
+        self._tracing = service.tracing
         self._access_log = AccessLog(service.config.log_format) if service.config.access_log else None
         self._hot: list[HotRoute] = []
         self._sockets: dict[str, SocketRoute] = {}
@@ -65,6 +68,9 @@ class App:
             return
         is_socket = scope["type"] == "websocket"
         exchange = (open_handshake if is_socket else open_exchange)(scope, receive, send, self._ids)
+        if self._tracing is not None and exchange.path not in QUIET_PATHS:
+            exchange.trace = self._tracing.request(exchange)
+            exchange.record["trace_id"] = exchange.trace.trace_id
         try:
             if is_socket:
                 await self._answer_socket(exchange, scope, receive, send)
@@ -81,6 +87,8 @@ class App:
             if not exchange.status:
                 await exchange.refuse(refusal_of(InternalError("")))
         finally:
+            if exchange.trace is not None:
+                exchange.trace.end(exchange.status, exchange.record)
             if self._access_log is not None and exchange.path not in QUIET_PATHS:
                 self._access_log.add(exchange.line())
 
@@ -91,6 +99,8 @@ class App:
             known = ", ".join(self._sockets)
             await exchange.refuse(Refusal("not_found", f"no WebSocket is at {exchange.path[:200]}; there is {known}"))
             return
+        if exchange.trace is not None:
+            exchange.trace.route = route.path
         try:
             await route.endpoint(exchange, scope, receive, send)
         except OSError:  # the client left during the handshake
@@ -100,6 +110,8 @@ class App:
         for route in self._hot:
             match = route.pattern.fullmatch(exchange.path)
             if match is not None:
+                if exchange.trace is not None and exchange.exemplar is not None:
+                    exchange.trace.route = _route_of(match)
                 if exchange.method == route.method:
                     await route.endpoint(exchange, match.groupdict())
                 else:
@@ -112,7 +124,7 @@ class App:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", exchange.request_id.encode())]
+                message["headers"] = [*message["headers"], *exchange.own_headers]
             await send(message)
 
         scope.setdefault("state", {})["request_id"] = exchange.request_id
@@ -121,6 +133,18 @@ class App:
         ):  # what GET would say, without its body: that is left out below, by the original scope
             scope = {**scope, "method": "GET"}
         await self._framework(scope, receive, send_with_id)
+        if exchange.trace is not None:
+            exchange.trace.route = getattr(scope.get("route"), "path", "")
+
+
+def _route_of(match: re.Match[str]) -> str:
+    """The path of a hot call, with names in the place of what varies: ``/v1/models/{model}/predict``."""
+    route, end = "", 0
+    for name in match.re.groupindex:
+        if match[name] is not None:
+            route += f"{match.string[end : match.start(name)]}{{{name}}}"
+            end = match.end(name)
+    return route + match.string[end:]
 
 
 def _framework(service: Service, access_log: AccessLog | None) -> FastAPI:

@@ -35,6 +35,7 @@ import time
 from collections.abc import Callable
 
 from server.admission import Admission, BatchLimits
+from server.batch_timeline import BatchTimeline, closed_by
 from server.errors import DeadlineExceededError, DrainingError, ServingError
 from server.job import Job
 from server.job_queue import JobQueue
@@ -47,11 +48,12 @@ class Batcher:
     """One model's queue, shared by its instances.
 
     ``on_refused`` gets jobs that end here unserved; it is called without the
-    lock, from whichever thread found out.
+    lock, from whichever thread found out. ``keeps_timelines``: every job is to know its batch.
     """
 
     def __init__(self, limits: BatchLimits, on_refused: RefusedCallback, clock: Clock = time.monotonic) -> None:
         self.limits = limits
+        self.keeps_timelines = False
         self._clock = clock
         self._on_refused = on_refused
         self._lock = threading.Lock()
@@ -227,7 +229,8 @@ class Batcher:
     def _form(self, now_s: float, late: list[tuple[Job, ServingError]]) -> list[Job]:
         """One batch for the calling instance. Empty when all that waited was late."""
         share = -(-(self._queue.images - self._queue.parked) // self._idle)
-        size = min(self._admission.next_size(), share)
+        wanted = self._admission.next_size()
+        size = min(wanted, share)
         predict = self._admission.latency.predict
         batch: list[Job] = []
         tightest_s = float("inf")
@@ -244,7 +247,24 @@ class Batcher:
             batch.append(job)
             tightest_s = min(tightest_s, job.deadline_s)
         self._admission.running_images += len(batch)
+        if self.keeps_timelines and batch:
+            self._keep_timeline(batch, now_s, wanted, share)
         return batch
+
+    def _keep_timeline(self, batch: list[Job], now_s: float, wanted: int, share: int) -> None:
+        size, left, limits = len(batch), self._queue.images - self._queue.parked, self.limits
+        why = closed_by(
+            size,
+            left,
+            wanted=wanted,
+            share=share,
+            efficient=self._admission.efficient_size,
+            largest=limits.max_batch_size,
+            company=bool(limits.max_queue_delay_s) and not self._draining,
+        )
+        timeline = BatchTimeline(now_s, why, size, left, self._admission.latency.predict(size))
+        for job in batch:
+            job.batch = timeline
 
     def _too_late(self, job: Job, now_s: float) -> bool:
         """A job that never had the time for a run of its own still gets its chance until the deadline itself."""

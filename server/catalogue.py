@@ -19,12 +19,14 @@ from model_zoo.store import Store, parse_reference
 from server.backends import BACKENDS
 from server.backends.errors import BackendError, BackendUnavailableError
 from server.backends.selection import UNCHECKED
+from server.batch_history import BatchHistories
 from server.config import Config
 from server.errors import ForbiddenError, InternalError, ModelUnavailableError
 from server.freed_memory import give_back
 from server.loading import batch_limits, load
 from server.metrics import GaugeSample, Metrics, ModelMetrics
 from server.served_model import LoadedModel, ServedModel
+from server.tracing.contracts import BatchTraces
 from server.warmup import warm_up
 
 log = logging.getLogger("quickeye.catalogue")
@@ -33,10 +35,12 @@ log = logging.getLogger("quickeye.catalogue")
 class Catalogue:
     """Name → version → served model. Owned by the event loop."""
 
-    def __init__(self, config: Config, store: Store, metrics: Metrics) -> None:
+    def __init__(self, config: Config, store: Store, metrics: Metrics, tracing: BatchTraces | None = None) -> None:
         self.store = store
+        self.batches = BatchHistories() if config.debug else None
         self._config = config
         self._metrics = metrics
+        self._tracing = tracing
         self._models: dict[str, dict[int, ServedModel]] = {}
         self._default: str | None = None
         self._last_load_ended_well: dict[str, bool] = {}
@@ -243,7 +247,9 @@ class Catalogue:
     async def _start(self, loaded: LoadedModel) -> ServedModel:
         spec = loaded.bundle.spec
         metrics = ModelMetrics(self._metrics, spec.name, len(loaded.bundle.labels))
-        model = ServedModel(loaded, batch_limits(self._config, loaded.max_batch_size), metrics)
+        history = self.batches.of(spec.name) if self.batches is not None else None
+        limits = batch_limits(self._config, loaded.max_batch_size)
+        model = ServedModel(loaded, limits, metrics, history=history, tracing=self._tracing)
         warming = asyncio.ensure_future(asyncio.to_thread(warm_up, model))
         try:
             await asyncio.shield(warming)

@@ -82,6 +82,11 @@ class Config:
     log_format: Literal["auto", "json", "console"] = setting("auto", "auto: console on a terminal, JSON elsewhere")
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "least serious line that is logged")
     access_log: bool = setting(True, "one line per request")
+    tracing: bool = setting(False, "send traces with OpenTelemetry; needs the extra otel")
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = setting(
+        1.0, "share of requests and frames that is traced where no caller decided"
+    )
+    debug: bool = setting(False, "keep the last batches; let the administrator see them, and profile, under /debug")
 
     @property
     def is_loopback(self) -> bool:

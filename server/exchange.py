@@ -15,6 +15,7 @@ import orjson
 
 from server.errors import Refusal
 from server.peer import PEER, Peer
+from server.tracing.contracts import RequestTrace
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -41,7 +42,7 @@ class RequestIds:
 
 @dataclass(slots=True)
 class Exchange:
-    """One request being answered. ``record`` ends up in the access line."""
+    """One request being answered. ``record`` ends up in the access line; ``trace`` is None while nothing is traced."""
 
     method: str
     path: str
@@ -55,6 +56,20 @@ class Exchange:
     peer: Peer | None = None
     record: dict[str, object] = field(default_factory=dict)
     status: int = 0
+    trace: RequestTrace | None = None
+
+    @property
+    def exemplar(self) -> dict[str, str] | None:
+        """What histograms point to, when this is sampled."""
+        return None if self.trace is None else self.trace.exemplar
+
+    @property
+    def own_headers(self) -> list[tuple[bytes, bytes]]:
+        """What every answer says of its request: its id, and its trace."""
+        named = [(b"x-request-id", self.request_id.encode())]
+        if self.trace is not None:
+            named.append(self.trace.header)
+        return named
 
     async def reply(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
         """Send a whole JSON response."""
@@ -62,7 +77,7 @@ class Exchange:
         lines = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", self.request_id.encode()),
+            *self.own_headers,
             *headers,
         ]
         if status == 200 and self.peer is not None and self.peer.respond(lines, body):

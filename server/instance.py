@@ -24,9 +24,10 @@ from model_zoo.preprocess import PrepareTimes, prepare
 from server.answers import Answers
 from server.backends import Backend
 from server.batcher import Batcher, Clock
-from server.errors import InternalError
+from server.errors import AbandonedError, InternalError
 from server.frame_history import FrameHistory, Thumbnail, thumbnail_of
 from server.job import Job
+from server.tracing.picture_trace import traces_of
 
 log = logging.getLogger("quickeye.instance")
 
@@ -42,6 +43,7 @@ class Instance:
 
     def __init__(self, number: int, backend: Backend, bundle: Bundle, batcher: Batcher, deliver: Deliver) -> None:
         self.backend = backend
+        self.number = number
         self._spec = bundle.spec
         self._answers = Answers(bundle)
         self._batcher = batcher
@@ -56,7 +58,8 @@ class Instance:
         self._pixels: NDArray[np.uint8] = np.empty(shape, np.uint8)
         self._thumbnails: dict[int, Thumbnail] = {}  # by row, of this batch's frames with a history
         self._spared_s = 0.0  # spent in this batch on frames that were not run
-        self._thread = threading.Thread(target=self._serve, name=f"{self._spec.name}-{number}", daemon=True)
+        name = f"{self._spec.name}/{self._spec.version} instance {number}"
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin to take batches."""
@@ -81,7 +84,8 @@ class Instance:
             try:
                 self._run(ready)
             except Exception:
-                log.exception("a batch of %d failed in backend %s", len(ready), self.backend.name)
+                traces = traces_of(ready)
+                log.exception("a batch of %d failed in backend %s", len(ready), self.backend.name, extra=traces)
                 for job in ready:
                     job.result = InternalError("the backend failed")
                 return 0  # how long a failure took teaches nothing
@@ -108,7 +112,12 @@ class Instance:
         for job in batch:
             if job.result is None:
                 job.result = InternalError("the picture was lost")
-        self._batcher.finished(batch, served, self._clock() - started_s - self._spared_s)
+        ended_s = self._clock()
+        measured_s = ended_s - started_s - self._spared_s
+        self._batcher.finished(batch, served, measured_s)
+        timeline = batch[0].batch
+        if timeline is not None:
+            timeline.instance, timeline.ended_s, timeline.measured_s = self.number, ended_s, measured_s
         try:
             self._deliver(batch)
         except Exception:  # whoever takes the answers must not end the thread either
@@ -119,8 +128,10 @@ class Instance:
         ready: list[Job] = []
         for job in batch:
             if job.finished:  # cancelled or expired since it was taken
-                job.result = InternalError("nobody waits for this answer")
+                job.result = AbandonedError("nobody waits for this answer")
                 continue
+            if job.trace is not None:
+                job.trace.begun_s = self._clock()
             try:
                 self._pixels[len(ready)] = pixels = self._input_of(job)
                 if job.history is not None and self._repeated(job, job.history, pixels, len(ready)):
@@ -129,7 +140,7 @@ class Instance:
                 job.result = error
                 continue
             except Exception:  # no memory, or a fault of a decoder: this picture's alone, not its neighbours'
-                log.exception("a picture could not be prepared")
+                log.exception("a picture could not be prepared", extra=traces_of([job]))
                 job.result = InternalError("the picture could not be prepared")
                 continue
             ready.append(job)
@@ -168,9 +179,14 @@ class Instance:
         answers = self._answers
         pixels = self._pixels[: len(ready)]
         explain = answers.explains and any(job.options.explain for job in ready)
+        timeline = ready[0].batch
         run_s = self._clock()
+        if timeline is not None:
+            timeline.run_s, timeline.ran = run_s, len(ready)
         outputs = self.backend.run(pixels, explain=True) if explain else self.backend.run(pixels)
         ran_s = self._clock()
+        if timeline is not None:
+            timeline.ran_s = ran_s
         scores = answers.scores(outputs, len(ready))
         maps = answers.maps(outputs) if explain else None
         for row, job in enumerate(ready):

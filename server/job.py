@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.header import Header
+from server.batch_timeline import BatchTimeline
 from server.errors import Refusal
 from server.frame_history import FrameHistory
+from server.tracing.picture_trace import PictureTrace
 
 Encoded = bytes | memoryview
 
@@ -83,7 +85,8 @@ class Job:
     same ``stream`` (any hashable) are frames: served in their order, in turn with
     other streams; None marks a post. ``history`` is what a stream remembers of the
     frames before; such frames are run one after the other. ``future`` is resolved on
-    its event loop, once.
+    its event loop, once. ``batch`` is that which it was run in, where such figures are kept.
+    ``trace``: it is sampled.
     """
 
     picture: Encoded | NDArray[np.uint8]
@@ -99,6 +102,8 @@ class Job:
     result: "Answer | BaseException | None" = None
     future: "asyncio.Future[Answer] | None" = None
     history: FrameHistory | None = None
+    batch: BatchTimeline | None = None
+    trace: PictureTrace | None = None
 
     @property
     def size_bytes(self) -> int:

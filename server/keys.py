@@ -91,7 +91,11 @@ def _refuse_other_sites(headers: Headers) -> None:
     if not PROXY_HEADERS.isdisjoint(headers):
         raise ForbiddenError("admin calls through a proxy need an admin key: the caller may be anybody")
     origin, host = headers.get(b"origin"), headers.get(b"host", b"")
-    if origin is not None and origin.partition(b"://")[2] != host:
+    from_elsewhere = headers.get(b"sec-fetch-site") in (
+        b"cross-site",
+        b"same-site",
+    )  # pictures and links name no origin
+    if from_elsewhere or (origin is not None and origin.partition(b"://")[2] != host):
         raise ForbiddenError("admin calls from another site's page are refused")
     name = host.rpartition(b":")[0] if host.rpartition(b":")[2].isdigit() else host
     if not is_loopback(name.decode("latin-1").strip("[]")):

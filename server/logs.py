@@ -7,6 +7,8 @@ from typing import Literal
 
 import orjson
 
+from server.tracing.current import TRACE_ID
+
 LogFormat = Literal["auto", "json", "console"]
 Fields = dict[str, object]
 
@@ -34,7 +36,9 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        fields: Fields = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
+        fields = _traced(record)
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
         return json_line(record.created, record.levelname.lower(), record.name, record.getMessage(), fields)
 
 
@@ -43,8 +47,17 @@ class ConsoleLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, or several for an exception."""
-        line = console_line(record.created, record.levelname.lower(), record.getMessage(), {})
+        line = console_line(record.created, record.levelname.lower(), record.getMessage(), _traced(record))
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _traced(record: logging.LogRecord) -> Fields:
+    """Which traces a line belongs to: that of the running request, or those that its logger named."""
+    trace_id = TRACE_ID.get()
+    if trace_id is not None:
+        return {"trace_id": trace_id}
+    named = getattr(record, "trace_ids", None)
+    return {} if named is None else {"trace_ids": named}
 
 
 def _short(value: object) -> str:

@@ -116,6 +116,9 @@ class Metrics:
         self.event_loop_lag = self._histogram(
             "quickeye_event_loop_lag_seconds", "How much later than asked the event loop woke up."
         ).labels()
+        self.trace_spans = self._counter(
+            "quickeye_trace_spans", "Spans of sampled traces, by what became of them.", "outcome"
+        )
 
     def header_refused(self, code: str) -> None:
         """Count a picture that was refused for its header, if that could not be read."""
@@ -160,6 +163,20 @@ class ModelMetrics:
         if len(answers) < len(jobs):
             self._count_failures(jobs)
 
+    def exemplify(self, traced: list[Job]) -> None:
+        """Let the histograms point to these jobs' traces; they are among those that were counted last."""
+        with self._lock:
+            for job in traced:
+                if job.trace is not None and isinstance(job.result, Answer):
+                    self._point_to(job.result, job.trace.exemplar)
+
+    def _point_to(self, answer: Answer, exemplar: dict[str, str]) -> None:
+        for stage, distribution in zip(STAGES, self._stages, strict=True):
+            distribution.exemplify(getattr(answer.times, stage), exemplar)
+        self._top_score.exemplify(answer.best.score, exemplar)
+        if not answer.reused:
+            self._batch_size.exemplify(answer.batch_size, exemplar)
+
     def _add(self, answer: Answer) -> None:
         times = answer.times
         queue, decode, preprocess, infer, postprocess = self._stages
@@ -192,11 +209,11 @@ class StreamMetrics:
         self._age = metrics.stream_frame_age.labels(model)
         self._model = model
 
-    def result(self, age_s: float) -> None:
+    def result(self, age_s: float, exemplar: dict[str, str] | None = None) -> None:
         """A frame was answered, so long after it came."""
         self._frames_of(self._model, "result").inc()
         self._images_of(self._model, "ws", "ok").inc()
-        self._age.observe(age_s)
+        self._age.observe(age_s, exemplar)
 
     def dropped(self, reason: str) -> None:
         """A frame was ``superseded``, ``stale``, or refused because the server is ``overloaded``."""

@@ -15,12 +15,14 @@ from model_zoo.bundle import Bundle
 from model_zoo.check import CheckVerdict
 from server.admission import BatchLimits
 from server.backends import Backend
+from server.batch_history import BatchHistory
 from server.batcher import Batcher, Clock
 from server.deadlines import Deadlines
 from server.errors import DeadlineExceededError, DrainingError, ServingError, SupersededError
 from server.instance import Instance
 from server.job import Answer, Job
 from server.metrics import ModelMetrics
+from server.tracing.contracts import BatchTraces
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,29 @@ class LoadedModel:
 
 
 class ServedModel:
-    """One version of one model, being served on the running event loop. ``clock`` is that of every job's deadline."""
+    """One version of one model, being served on the running event loop.
+
+    ``clock`` is that of every job's deadline; ``history`` is told of every batch, ``tracing`` of those
+    with sampled pictures, where they are given.
+    """
 
     def __init__(
-        self, loaded: LoadedModel, limits: BatchLimits, metrics: ModelMetrics, clock: Clock = time.monotonic
+        self,
+        loaded: LoadedModel,
+        limits: BatchLimits,
+        metrics: ModelMetrics,
+        clock: Clock = time.monotonic,
+        history: BatchHistory | None = None,
+        tracing: BatchTraces | None = None,
     ) -> None:
         self.loaded = loaded
         self.spec = loaded.bundle.spec
         self.labels = loaded.bundle.labels
         self.load_s = 0.0  # from its bundle being read to its being warm; the catalogue knows
         self.batcher = Batcher(limits, self._refused_by_batcher, clock)
+        self.batcher.keeps_timelines = history is not None or tracing is not None
+        self._history = history
+        self._tracing = tracing
         self._metrics = metrics
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -138,8 +153,18 @@ class ServedModel:
         """From an instance's thread: hand a finished batch to the loop, and leave the interpreter to it."""
         try:
             self._metrics.batch(batch)
+            if self._history is not None:
+                self._history.add(self.spec.version, batch)
+            if self._tracing is not None:
+                self._trace(self._tracing, batch)
         finally:
             self._to_loop(self._settle, batch)
+
+    def _trace(self, tracing: BatchTraces, batch: list[Job]) -> None:
+        traced = [job for job in batch if job.trace is not None]
+        if traced:
+            self._metrics.exemplify(traced)
+            tracing.batch(self.spec, batch, traced)
 
     def _settle(self, batch: list[Job]) -> None:
         now_s = self._clock()

@@ -13,7 +13,9 @@ from server.errors import DrainingError, NotReadyError
 from server.gpus import Gpus
 from server.keys import Keys
 from server.metrics import Metrics
+from server.profiling.profiler import Profiler
 from server.streams.sessions import Sessions
+from server.tracing.opening import OpenTracing, open_tracing
 
 log = logging.getLogger("quickeye.service")
 
@@ -21,9 +23,13 @@ LAG_INTERVAL_S = 0.5
 
 
 class Service:
-    """One server's state. Made by ``create_app``; started and closed by its lifespan."""
+    """One server's state. Made by ``create_app``; started and closed by its lifespan.
 
-    def __init__(self, config: Config) -> None:
+    Raises:
+        TracingUnavailableError: the configuration asks for tracing, and it cannot be had.
+    """
+
+    def __init__(self, config: Config, opening: OpenTracing = open_tracing) -> None:
         self.config = config
         self.keys = Keys(config)
         self.gpus = Gpus()
@@ -31,7 +37,9 @@ class Service:
             lambda: itertools.chain(self.catalogue.gauges(), self.streams.gauges(), self.gpus.gauges())
         )
         store = Store(Path(config.store)) if config.store else shipped_store()
-        self.catalogue = Catalogue(config, store, self.metrics)
+        self.tracing = opening(config, self.metrics)
+        self.catalogue = Catalogue(config, store, self.metrics, self.tracing)
+        self.profiler = Profiler()
         self.streams = Sessions(config.max_stream_sessions)
         self.failure: BaseException | None = None
         self.ready = asyncio.Event()  # set when loading ended, well or not: see ``failure``
@@ -50,6 +58,8 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.catalogue.close()
+        if self.tracing is not None:
+            await self.tracing.close()
 
     def must_take_work(self) -> None:
         """Let new work in.
@@ -73,6 +83,7 @@ class Service:
     async def drain(self, timeout_s: float) -> int:
         """Refuse new work, wait for what was admitted; returns how many pictures were left unanswered."""
         self.draining = True
+        self.profiler.end()
         return await self.catalogue.drain(timeout_s)
 
     async def _load(self) -> None:

@@ -10,6 +10,7 @@ from server.commands.config_flags import add_flags, resolved
 from server.config import Config, ConfigError
 from server.logs import set_up_logs
 from server.serving import CannotListenError, listen, run
+from server.tracing.opening import TracingUnavailableError, must_be_available
 
 
 def serve_store(arguments: list[str]) -> int:
@@ -46,6 +47,10 @@ def refuse_what_is_missing(config: Config) -> None:
         raise ConfigError(f"no backend '{config.backend}'; there are: auto, {', '.join(BACKENDS)}")
     if not all(key.isascii() for key in (config.admin_key, *config.api_keys)):
         raise ConfigError("keys must be plain ASCII: clients do not agree on how to send anything else")
+    try:
+        must_be_available(config)
+    except TracingUnavailableError as error:
+        raise ConfigError(str(error)) from None
     if config.workers > 1:
         raise ConfigError("workers = more than 1 is not available in this version; instances use every core already")
 

@@ -5,3 +5,4 @@ import { loadModels } from "./models.js";
 import "./pictures.js";
 
 loadModels();
+if (document.documentElement.dataset.debug) import("./batches.js");

@@ -25,6 +25,7 @@ ROUTES: dict[str, str] = {
     "models": "server.routes.models:routes",
     "health": "server.routes.health:routes",
     "metrics": "server.routes.metrics:routes",
+    "debug": "server.routes.debug:routes",
     "playground": "server.routes.playground:routes",
 }
 

@@ -50,6 +50,8 @@ def routes(service: Service) -> Routes:
     """The page at ``/``, what it loads under ``/playground/``."""
     router = APIRouter(include_in_schema=False)
     files = page_files()
+    if service.config.debug:
+        files[PAGE.name] = _with_batches(files[PAGE.name], needs_key=bool(service.config.admin_key))
 
     @router.get("/")
     async def playground(request: Request) -> Response:
@@ -64,9 +66,18 @@ def routes(service: Service) -> Routes:
     return Routes(router=router)
 
 
+def _with_batches(page: PageFile, *, needs_key: bool) -> PageFile:
+    """The page that also draws the last batches; it asks for the admin key where there is one."""
+    mark = b'<html data-debug="key" ' if needs_key else b'<html data-debug="open" '
+    return _file(page.body.replace(b"<html ", mark, 1), ".html")
+
+
 def _read(path: Path) -> PageFile:
-    body = path.read_bytes()
-    return PageFile(body, CONTENT_TYPES[path.suffix], f'"{hashlib.sha256(body).hexdigest()[:20]}"')
+    return _file(path.read_bytes(), path.suffix)
+
+
+def _file(body: bytes, suffix: str) -> PageFile:
+    return PageFile(body, CONTENT_TYPES[suffix], f'"{hashlib.sha256(body).hexdigest()[:20]}"')
 
 
 def _reply(file: PageFile, request: Request) -> Response:

@@ -113,8 +113,14 @@ class Predict:
             jobs.append(Job(picture, header, now_s + options.timeout_s, options.priority, options.job))
         if len(jobs) > self._config.max_queue_images:
             raise OverloadedError(f"{len(jobs)} images are more than the queue holds ({self._config.max_queue_images})")
+        if exchange.trace is not None:
+            exchange.trace.admit(jobs, len(headers))
         answered = iter(await self._answers(exchange, model, jobs))
-        return [each if isinstance(each, PictureOutcome) else next(answered) for each in headers]
+        outcomes = [each if isinstance(each, PictureOutcome) else next(answered) for each in headers]
+        if exchange.trace is not None:
+            submitted = [place for place, each in enumerate(headers) if not isinstance(each, PictureOutcome)]
+            exchange.trace.answered(outcomes, dict(zip(submitted, jobs, strict=True)))
+        return outcomes
 
     async def _answers(self, exchange: Exchange, model: ServedModel, jobs: list[Job]) -> list[PictureOutcome]:
         if not jobs:
@@ -192,7 +198,7 @@ class Predict:
     def _count(self, exchange: Exchange, name: str) -> None:
         metrics = self._service.metrics
         metrics.requests_of(name, "http", str(exchange.status or 500)).inc()
-        metrics.duration_of(name, "http").observe(time.monotonic() - exchange.started_s)
+        metrics.duration_of(name, "http").observe(time.monotonic() - exchange.started_s, exchange.exemplar)
 
 
 def _look_at(future: "asyncio.Future[Answer]") -> None:

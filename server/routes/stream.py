@@ -59,9 +59,8 @@ class Stream:
             name = model.spec.name
             with self._service.streams.place():
                 subprotocol, form = chosen(subprotocols)
-                headers = [(b"x-request-id", exchange.request_id.encode())]
                 exchange.status = 101
-                await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers})
+                await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": exchange.own_headers})
                 self._count(exchange, name)
                 await self._serve(exchange, Wire(receive, send, form, connection_of(scope)), options, model)
         except (ServingError, ModelZooError) as error:
@@ -99,7 +98,10 @@ class Stream:
 
     async def _serve(self, exchange: Exchange, wire: Wire, options: StreamOptions, model: ServedModel) -> None:
         service = self._service
-        session = Session(exchange.request_id, wire, options, self._config, service.metrics, model, self._find)
+        frames = None if exchange.trace is None else exchange.trace.frames()
+        session = Session(
+            exchange.request_id, wire, options, self._config, service.metrics, model, self._find, frames=frames
+        )
         try:
             with service.streams.entered(session):
                 close = await session.serve()
@@ -113,4 +115,4 @@ class Stream:
         """Handshakes are the requests of this protocol; how long a stream lasts is no latency."""
         metrics = self._service.metrics
         metrics.requests_of(name, "ws", str(exchange.status or 500)).inc()
-        metrics.duration_of(name, "ws").observe(time.monotonic() - exchange.started_s)
+        metrics.duration_of(name, "ws").observe(time.monotonic() - exchange.started_s, exchange.exemplar)

@@ -14,6 +14,7 @@ from server.errors import SupersededError
 from server.job import Answer, Job
 from server.streams.frame import Stamp
 from server.streams.options import StreamOptions
+from server.tracing.contracts import FrameTrace
 
 
 class FrameModel(Protocol):
@@ -32,13 +33,17 @@ class FrameModel(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """One frame on its way. ``ended``: nothing more will come; ``answer``: what its turn will tell."""
+    """One frame on its way. ``ended``: nothing more will come; ``answer``: what its turn will tell.
+
+    ``trace`` is None unless this frame is sampled.
+    """
 
     stamp: Stamp
     received_s: float
     options: StreamOptions
     model: FrameModel
     job: Job
+    trace: FrameTrace | None = None
     answer: Answer | None = None
     ended: bool = False
 
@@ -95,6 +100,8 @@ class InFlight:
         self._closed = True
         for pending in self._open:
             pending.model.abandon([pending.job])
+            if pending.trace is not None:
+                pending.trace.end("abandoned")
         self._open.clear()
         self._line.clear()
 

@@ -19,6 +19,7 @@ from server.streams.frame import BadFrameError, Frame, FrameReader
 from server.streams.inflight import FrameModel, InFlight, Pending
 from server.streams.options import StreamOptions, changed
 from server.streams.teller import Teller
+from server.tracing.contracts import FrameTrace, FrameTraces
 
 Find = Callable[[StreamOptions], FrameModel]
 
@@ -30,13 +31,22 @@ class FrameTooLargeError(Exception):
 class Intake:
     """Takes one stream's frames; each is told about once, now or by its model."""
 
-    def __init__(self, options: StreamOptions, config: Config, metrics: Metrics, find: Find, teller: Teller) -> None:
+    def __init__(
+        self,
+        options: StreamOptions,
+        config: Config,
+        metrics: Metrics,
+        find: Find,
+        teller: Teller,
+        traces: FrameTraces | None = None,
+    ) -> None:
         self.options = options
         self.inflight = InFlight(teller)
         self._config = config
         self._metrics = metrics
         self._find = find
         self._teller = teller
+        self._traces = traces
         self._limits = PictureLimits(min(config.max_image_bytes, config.max_frame_bytes), config.max_image_pixels)
         self._reader = FrameReader()
         self._history: tuple[FrameModel, FrameHistory] | None = None
@@ -69,14 +79,19 @@ class Intake:
             return
         if len(frame.picture) > self._config.max_frame_bytes:
             raise FrameTooLargeError(f"a frame may have {self._config.max_frame_bytes:,} bytes")
+        trace = None if self._traces is None else self._traces.begin(frame.stamp.seq, received_s)
         try:
-            self.inflight.submit(self._pending(frame, received_s))
-        except OverloadedError:
-            self._teller.drop(frame.stamp, "overloaded")
+            self.inflight.submit(self._pending(frame, received_s, trace))
         except (ServingError, ModelZooError) as error:
-            self._teller.refuse_frame(frame.stamp.seq, frame.stamp.captured_at, refusal_of(error))
+            refusal = refusal_of(error)
+            if trace is not None:
+                trace.end(refusal.code)
+            if isinstance(error, OverloadedError):
+                self._teller.drop(frame.stamp, "overloaded")
+            else:
+                self._teller.refuse_frame(frame.stamp.seq, frame.stamp.captured_at, refusal)
 
-    def _pending(self, frame: Frame, received_s: float) -> Pending:
+    def _pending(self, frame: Frame, received_s: float, trace: FrameTrace | None) -> Pending:
         options = self.options
         model = self._find(options)
         refuse_unexplained(options.explain is not None, model.spec)
@@ -90,8 +105,9 @@ class Intake:
             JobOptions(options.top_k, threshold, options.explain is not None),
             stream=self,
             history=self._history_of(model),
+            trace=None if trace is None else trace.picture,
         )
-        return Pending(frame.stamp, received_s, options, model, job)
+        return Pending(frame.stamp, received_s, options, model, job, trace)
 
     def _header(self, frame: Frame) -> Header:
         try:

@@ -27,6 +27,7 @@ from server.streams.intake import Find, FrameTooLargeError, Intake
 from server.streams.options import StreamOptions
 from server.streams.tally import Tally
 from server.streams.teller import Teller
+from server.tracing.contracts import FrameTraces
 
 log = logging.getLogger("quickeye.streams")
 
@@ -55,7 +56,10 @@ class Wire:
 
 
 class Session:
-    """Serves one accepted WebSocket. ``model`` answers now; ``find`` gives the model of a name at any time."""
+    """Serves one accepted WebSocket. ``model`` answers now; ``find`` gives the model of a name at any time.
+
+    ``frames`` begins the traces of its frames, where there are any.
+    """
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class Session:
         model: FrameModel,
         find: Find,
         clock: Clock = time.monotonic,
+        frames: FrameTraces | None = None,
     ) -> None:
         self.name = name
         self.tally = Tally(metrics, model.spec.name, clock)
@@ -74,7 +79,7 @@ class Session:
         self._wire = wire
         self._config = config
         self._teller = Teller(self.tally, config.max_frame_age_ms / 1e3, clock)
-        self._intake = Intake(options, config, metrics, find, self._teller)
+        self._intake = Intake(options, config, metrics, find, self._teller, frames)
         self.given_up = 0
         self._receiving = False
         self._verdict: asyncio.Future[Close] = asyncio.get_running_loop().create_future()

@@ -35,12 +35,12 @@ class Tally:
         self.frames += 1
         self.size_bytes += size_bytes
 
-    def result(self, model: str, age_s: float, *, reused: bool) -> None:
-        """A result left, so long after its frame came."""
+    def result(self, model: str, age_s: float, *, reused: bool, exemplar: dict[str, str] | None = None) -> None:
+        """A result left, so long after its frame came; ``exemplar``: its trace, when it is sampled."""
         self.results += 1
         self.reused += reused
         self._ages_ms.append(age_s * 1e3)
-        self._of(model).result(age_s)
+        self._of(model).result(age_s, exemplar)
 
     def drop(self, model: str, reason: str) -> None:
         """A frame was dropped."""

@@ -19,6 +19,7 @@ from server.streams.inflight import Pending
 from server.streams.options import StreamOptions
 from server.streams.outbox import Outbox
 from server.streams.tally import Tally
+from server.tracing.contracts import FrameTrace
 
 NOTHING: object = object()
 
@@ -88,28 +89,47 @@ class Teller:
         """A frame that a model had was not answered."""
         stamp, name = pending.stamp, pending.model.spec.name
         if isinstance(error, SupersededError):
-            self.drop(stamp, "superseded", name)
+            outcome = "superseded"
+            self.drop(stamp, outcome, name)
         elif isinstance(error, DeadlineExceededError) and pending.options.policy == "latest":
-            self.drop(stamp, "stale", name)
+            outcome = "stale"
+            self.drop(stamp, outcome, name)
         else:
-            self.refuse_frame(stamp.seq, stamp.captured_at, refusal_of(error), name)
+            refusal = refusal_of(error)
+            outcome = refusal.code
+            self.refuse_frame(stamp.seq, stamp.captured_at, refusal, name)
+        if pending.trace is not None:
+            pending.trace.left(pending.job, None, pending.model.spec)
+            pending.trace.end(outcome)
 
     def result(self, pending: Pending, answer: Answer) -> None:
         """A frame was answered, and it is its turn."""
         size_bytes = 500 + 150 * len(answer.predictions)
         if answer.class_activation is not None:
             size_bytes += 2 * answer.class_activation.nbytes
+        if pending.trace is not None:
+            pending.trace.left(pending.job, answer, pending.model.spec)
         # Without its job: what waits here to be told must not keep a picture.
-        known = pending.stamp, pending.received_s, pending.options, pending.model.spec
+        known = pending.stamp, pending.received_s, pending.options, pending.model.spec, pending.trace
         self.outbox.put(lambda: self._result(*known, answer), size_bytes=size_bytes, answers=1)
 
     def _result(
-        self, stamp: Stamp, received_s: float, options: StreamOptions, spec: ModelSpec, answer: Answer
+        self,
+        stamp: Stamp,
+        received_s: float,
+        options: StreamOptions,
+        spec: ModelSpec,
+        trace: FrameTrace | None,
+        answer: Answer,
     ) -> Event:
         age_s = self._clock() - received_s
-        if options.policy == "latest" and age_s > self._max_age_s:
+        stale = options.policy == "latest" and age_s > self._max_age_s
+        if trace is not None:
+            trace.end("stale" if stale else "result")
+        if stale:
             return self._dropped(stamp, "stale", spec.name)
-        self.tally.result(spec.name, age_s, reused=answer.reused)
+        exemplar = None if trace is None else trace.picture.exemplar
+        self.tally.result(spec.name, age_s, reused=answer.reused, exemplar=exemplar)
         event = events.result(stamp, spec, answer, age_s)
         best = answer.predictions[0].index if answer.predictions else None
         seen = (spec.name, spec.version, best, answer.unknown)

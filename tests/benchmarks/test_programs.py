@@ -11,6 +11,8 @@ from PIL import Image
 from tests.server.mean_colour import write_mean_colour
 
 ROOT = Path(__file__).parents[2]
+HERE = ("--store", "STORE", "--images", "IMAGES")
+ONE_STEP = ("--shares", "0.3", "--ladder", "0.5")
 PROGRAMS = {
     "client_cost": (["--requests", "20", "--rounds", "1"], ["median_us"]),
     "server_overhead": (
@@ -49,12 +51,30 @@ PROGRAMS = {
     ),
     "int8_lite0": (["--engines", "onnxruntime", "--threads", "1", "--seconds", "0.05"], ["rows"]),
     "sparse_storage": (["--network", "grey28_small", "--shares", "0.5", "--rounds", "2"], ["rows", "side"]),
+    "capacity": (
+        ["--measure", "--seconds", "1", "--store", "STORE", "--cores", "2", "--p99", "100000", "--rates", "5"],
+        ["times", "tables"],
+    ),
+    "plan_holds": (
+        ["--seconds", "0.5", "--measure-seconds", "0.5", "--rounds", "1", "--p99", "30000", *ONE_STEP, *HERE],
+        ["rows", "rounds"],
+    ),
+    "scrape_cost": (
+        ["--seconds", "2", "--rounds", "1", "--connections", "2", "--store", "STORE", "--images", "IMAGES"],
+        ["scrape_ms", "p99_ms", "p99_scraped_ms"],
+    ),
+    "metrics_truth": (
+        ["--seconds", "5", "--rounds", "1", "--rate", "20", "--store", "STORE", "--images", "IMAGES"],
+        ["rounds", "rate_per_s"],
+    ),
+    "tracing_cost": (["--seconds", "0.3", "--rounds", "1", "--connections", "2"], ["rows", "connections"]),
     "stream_overload": (["--seconds", "1", "--rounds", "1", "--streams", "3"], ["rounds"]),
 }
+NEEDS = {"metrics_truth": pytest.mark.needs_prometheus}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=NEEDS.get(name, ())) for name in PROGRAMS])
 def test_a_program_prints_its_machine_and_its_figures(name: str, tmp_path: Path) -> None:
     store, images = tmp_path / "store", tmp_path / "images"
     write_mean_colour(store)

@@ -24,8 +24,8 @@ from tests.docs.served_calls import is_served
 
 COMMANDS = [(example, command) for example in examples("console") for command in example.commands]
 # Programs that are not ours: what they take is theirs to say.
-FOREIGN = ("sudo", ".", "printf")
-CURL_FLAGS = {"--silent": 0, "--data-binary": 1, "--form": 1, "--json": 1, "--header": 1, "--request": 1}
+FOREIGN = ("sudo", ".", "printf", "docker", "helm")
+CURL_FLAGS = {"--silent": 0, "--data-binary": 1, "--form": 1, "--json": 1, "--header": 1, "--output": 1, "--request": 1}
 POSTING = ("--data-binary", "--form", "--json")
 
 
@@ -58,6 +58,10 @@ def check_python(words: list[str]) -> None:
     assert find_spec(words[1]) is not None
 
 
+# What calls take in their query, predictions and the catalogue aside.
+QUERIES = {"/debug/profile": ("seconds", "format", "view"), "/debug/batches": ("model", "limit")}
+
+
 def curl_request(words: list[str]) -> tuple[str, str]:
     """Method and URL of a curl command whose flags are all known here."""
     method, urls, flags = "", [], iter(words)
@@ -76,7 +80,7 @@ def check_curl(words: list[str]) -> None:
     parts = urlsplit(url)
     assert parts.netloc == "127.0.0.1:8000"
     assert is_served(method, parts.path)
-    known = KNOWN if parts.path.endswith("/predict") else ("version",)
+    known = KNOWN if parts.path.endswith("/predict") else QUERIES.get(parts.path, ("version",))
     assert {name for name, _ in parse_qsl(parts.query)} <= set(known)
 
 

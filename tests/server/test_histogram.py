@@ -40,6 +40,27 @@ def test_both_formats_are_the_librarys(seen: list[tuple[str, float]]) -> None:
         assert without_creation(told(registry)) == without_creation(told(reference_registry))
 
 
+@given(st.lists(st.tuples(values, st.one_of(st.none(), st.sampled_from(("a1", "b2")))), max_size=20))
+def test_exemplars_are_the_librarys(seen: list[tuple[float, str | None]]) -> None:
+    histogram, registry = ours()
+    reference_registry = CollectorRegistry()
+    reference = ReferenceHistogram(
+        "latency_seconds", "How long it took.", ("model",), buckets=BOUNDS, registry=reference_registry
+    )
+    for value, trace in seen:
+        labels = None if trace is None else {"trace_id": trace}
+        histogram.labels("shoes").observe(value, labels)
+        reference.labels("shoes").observe(value, labels)
+    told, expected = (without_creation(generate_openmetrics(one)) for one in (registry, reference_registry))
+    assert [without_time(line) for line in told] == [without_time(line) for line in expected]
+    assert b" # " not in b"".join(without_creation(generate_latest(registry))[2:])
+
+
+def without_time(line: bytes) -> bytes:
+    """An exemplar's line without the moment of its value."""
+    return line.rpartition(b" ")[0] if b"} " in line and b" # {" in line else line
+
+
 def without_creation(text: bytes) -> list[bytes]:
     return [line for line in text.splitlines() if b"_created" not in line]
 

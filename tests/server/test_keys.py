@@ -51,6 +51,7 @@ def test_an_admin_key_is_asked_for_even_on_loopback() -> None:
         {b"host": b"127.0.0.1:8000", b"origin": b"https://evil.example"},
         {b"host": b"evil.example:8000"},
         {b"host": b"evil.example", b"origin": b"http://evil.example"},
+        {b"host": b"127.0.0.1:8000", b"sec-fetch-site": b"cross-site"},
     ],
 )
 def test_open_admin_is_closed_to_pages_of_other_sites(headers: dict[bytes, bytes]) -> None:

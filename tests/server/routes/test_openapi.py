@@ -42,7 +42,7 @@ def test_replies_are_those_that_the_document_promises(guarded: Running, tmp_path
     (tmp_path / "schemathesis.toml").touch()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Tested: 11" in done.stdout
+    assert "Tested: 13" in done.stdout
     assert guarded.metric("quickeye_requests_total", code="500") == 0
     assert guarded.metric("quickeye_requests_total", code="200") > 0
     assert '"level":"error"' not in guarded.lines()
@@ -80,6 +80,8 @@ def test_the_document_names_every_call_and_no_error_form_but_ours(guarded: Runni
         ("/healthz", "get"),
         ("/readyz", "get"),
         ("/metrics", "get"),
+        ("/debug/profile", "get"),
+        ("/debug/batches", "get"),
     }
     assert "HTTPValidationError" not in str(document)
     for calls in document["paths"].values():
