@@ -12,12 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
 
+from server.config import Config
 from server.routes.playground import routes
 from server.service import Service
 from tests.server.routes.canned_server import model
@@ -97,7 +99,7 @@ class ScriptedServer:
 
     def app(self) -> FastAPI:
         app = FastAPI()
-        router = routes(cast(Service, None)).router
+        router = routes(cast(Service, SimpleNamespace(config=Config()))).router
         assert router is not None
         app.include_router(router)
 
