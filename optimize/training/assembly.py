@@ -21,6 +21,7 @@ from optimize.training.batches import BatchMaker
 from optimize.training.bundle_names import bundle_names
 from optimize.training.ema import Ema
 from optimize.training.incoming import Incoming, size_at
+from optimize.training.memory_format import may_lie_by_channel
 from optimize.training.network.build import build_network
 from optimize.training.network.feature_taps import FeatureTaps
 from optimize.training.network.network import Network
@@ -142,7 +143,7 @@ class _Builder:
         self.plan: Plan = recipe.transfer.choice
         self.network = self._network()
         self.pipeline = Pipeline([one.choice for one in recipe.augment], [one.choice for one in recipe.mix])
-        self.normalise = Normalise(self.network.spec, self.device, channels_last=recipe.train.channels_last)
+        self.normalise = Normalise(self.network.spec, self.device, channels_last=self.channels_last)
         self.incoming = Incoming(recipe, data, self.network, self.device, self.pipeline, self.normalise, closing=stack)
 
     def build(self) -> Assembly:
@@ -194,7 +195,8 @@ class _Builder:
         for note in network.notes:
             self.say(note)
         network.module.to(self.device)
-        if self.recipe.train.channels_last:
+        self.channels_last = self.recipe.train.channels_last and may_lie_by_channel(network.module, self.device)
+        if self.channels_last:
             network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
 
