@@ -140,7 +140,9 @@ def write_results(
     found = {(one.model, one.seed): one for one in published(path)}
     found |= {(model.name, seed): read_run(model, seed, place) for model, seed, place in done}
     order = [model.name for model in study.models]
-    results = [found[key] for key in sorted(found, key=lambda key: (key[1], order.index(key[0]))) if key[0] in order]
+    results = sorted(
+        (one for one in found.values() if one.model in order), key=lambda one: (one.seed, order.index(one.model))
+    )
     pairs = [
         paired(found[better, seed], found[base, seed])
         for better, base in study.pairs
