@@ -277,13 +277,18 @@ def _publish(store: Path, temporary: Path, draft: BundleDraft, listing: list[Fil
 def _rename(temporary: Path, target: Path) -> bool:
     """Whether the folder got its place; False when someone has it."""
     while True:
-        target.parent.mkdir(exist_ok=True)
+        try:
+            target.parent.mkdir()
+        except FileExistsError:
+            # Not exist_ok, which wants a folder there still: a remover may have deleted it by then.
+            if target.parent.is_file():
+                raise
         try:
             temporary.rename(target)
         except OSError as error:
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                 return False
-            # A remover may have deleted the name's folder since, when it was empty.
+            # Or since.
             if error.errno != errno.ENOENT or not temporary.exists():
                 raise
         else:

@@ -11,6 +11,8 @@ from server.latency_model import LatencyModel
 
 # Where a spread is kept: shares of all batches, rising.
 SHARES = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
+# Files have four decimals: a mean this near to 1 was 1, and what is read, written and read again stays what it was.
+ROUNDED = 1e-4
 # The tails of a log-normal reach to infinity; a plan's reach as far as one batch in two thousand.
 FARTHEST = 0.9995
 
@@ -53,6 +55,8 @@ class Spread:
     def _normalised(cls, values: Sequence[float]) -> "Spread":
         steps = zip(itertools.pairwise(SHARES), itertools.pairwise(values), strict=True)
         mean = sum((high - low) * (left + right) / 2 for (low, high), (left, right) in steps)
+        if abs(mean - 1) < ROUNDED:
+            return cls(tuple(values))
         return cls(tuple(value / mean for value in values))
 
 

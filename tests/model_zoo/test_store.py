@@ -125,6 +125,29 @@ def test_removing_and_writing_at_once(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_goes_while_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There when the writer made its folder, gone when it looked."""
+    made = Path.mkdir
+    refusals = iter([FileExistsError(17, "File exists")])
+
+    def mkdir(path: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        if path == tmp_path / "means":
+            for refusal in refusals:
+                raise refusal
+        made(path, mode, parents, exist_ok)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert Store(tmp_path).write(draft()).spec.version == 1
+
+
+@pytest.mark.parametrize("version", [None, 3])
+def test_a_file_in_a_name_s_place(tmp_path: Path, version: int | None) -> None:
+    """Neither waited for nor called a version."""
+    (tmp_path / "means").write_text("")
+    with pytest.raises(BundleError, match="can't be written"):
+        Store(tmp_path).write(draft(version=version))
+
+
 def test_the_shipped_store_is_read_only() -> None:
     """It comes with the package: nobody's folder to write to, by any path that leads there."""
     shipped = shipped_store()
