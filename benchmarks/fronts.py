@@ -3,8 +3,9 @@
     python -m benchmarks.fronts fashion_mnist --parent runs/studies/fashion_mnist/large-1 --out runs/fronts
     python -m benchmarks.fronts clothing --parent runs/studies/clothing/parent-1 --clothing PHOTOS --out runs/fronts
 
-Each is the command that a user types; one that is killed goes on where it was. Figures of speed are beside the
-parent in FP32, on ONNX Runtime both. What is written: the report, the result as JSON, and a table of it.
+Each is the command that a user types; one that is killed, or whose ``--time-limit`` is over, goes on where it was.
+Figures of speed are beside the parent in FP32, on ONNX Runtime both. What is written: the report, the result as
+JSON, and a table of it.
 """
 
 import argparse
@@ -25,7 +26,7 @@ FRONTS = ROOT / "docs" / "fronts"
 NAMES = ("fashion_mnist", "clothing")
 
 
-def command(name: str, parent: Path, photos: Path | None, out: Path) -> list[str]:
+def command(name: str, parent: Path, photos: Path | None, out: Path, minutes: int | None = None) -> list[str]:
     """What a user would type."""
     settings = [f"model={parent}"]
     if name == "clothing":
@@ -34,6 +35,7 @@ def command(name: str, parent: Path, photos: Path | None, out: Path) -> list[str
         both = f'data.train=["{photos / "train"}", "{photos / "validation"}"]'
         settings += [both, "data.hold_out=1000", "data.val_share=0.05"]  # as the parent's: these photos are new to it
     words = ["optimize", f"{name}_fast", "--backend", "onnxruntime", "--out", str(out / name), "--json"]
+    words += [] if minutes is None else ["--time-limit", str(minutes)]
     return [*words, *(word for setting in settings for word in ("--set", setting))]
 
 
@@ -89,9 +91,10 @@ def main() -> None:
     parser.add_argument("--parent", type=Path, required=True, help="the run, or the bundle, to make faster")
     parser.add_argument("--clothing", type=Path, help="the folder with train/ and validation/")
     parser.add_argument("--out", type=Path, default=Path("runs/fronts"), help="where the runs lie")
+    parser.add_argument("--time-limit", type=int, metavar="MINUTES", help="begin no step after so many")
     parser.add_argument("--list", action="store_true", help="print the command")
     chosen = parser.parse_args()
-    words = command(chosen.front, chosen.parent, chosen.clothing, chosen.out)
+    words = command(chosen.front, chosen.parent, chosen.clothing, chosen.out, chosen.time_limit)
     print(shlex.join(["quickeye", *words]), file=sys.stderr, flush=True)
     if chosen.list:
         return
