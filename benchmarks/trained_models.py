@@ -32,7 +32,8 @@ class Model:
     Attributes:
         recipe: a shipped one.
         settings: of ``--set``, as they are.
-        taught_by: the model whose run of the same seed is the teacher.
+        taught_by: the model whose run is the teacher.
+        teacher_seed: of that run; None: each is taught by the run of its own seed.
         judged_on: "val" or "test".
     """
 
@@ -42,6 +43,7 @@ class Model:
     judged_on: str
     settings: tuple[str, ...] = ()
     taught_by: str | None = None
+    teacher_seed: int | None = None
     seeds: tuple[int, ...] = SEEDS
     flags: tuple[str, ...] = ()
 
@@ -57,13 +59,20 @@ class Study:
 
 
 def fashion_mnist(_: Path | None) -> Study:
-    """Nets under 100,000 and 25,000 parameters, the latter also taught by the former of the same seed."""
+    """Nets under 100,000 and 25,000 parameters, the latter also taught by one of the former."""
     return Study(
         "fashion_mnist",
         (
             Model("large", "≤ 100 k parameters", "fashion_mnist", "test"),
             Model("small", "≤ 25 k parameters", "fashion_mnist_small", "test"),
-            Model("taught", "≤ 25 k, taught by the former", "fashion_mnist_taught", "test", taught_by="large"),
+            Model(
+                "taught",
+                "≤ 25 k, taught by the former",
+                "fashion_mnist_taught",
+                "test",
+                taught_by="large",
+                teacher_seed=1,
+            ),
         ),
         pairs=(("taught", "small"),),
     )
@@ -109,7 +118,8 @@ def command(study: Study, model: Model, seed: int, out: Path) -> list[str]:
         words += ["--set", setting]
     if model.taught_by:
         teacher = next(one for one in study.models if one.name == model.taught_by)
-        words += ["--set", f'teacher.sources=["{folder(out, study, teacher, seed)}"]']
+        teacher_folder = folder(out, study, teacher, model.teacher_seed or seed)
+        words += ["--set", f'teacher.sources=["{teacher_folder}"]']
     return words
 
 
