@@ -110,13 +110,23 @@ def step_words(step: dict[str, object]) -> str:
     """``prune (macs 0.5)``: what is as usual is left out."""
     usual = STEPS.find(str(step["name"])).model_fields
     settings = [
-        f"{key} {value}"
+        f"{key} {_value_words(value)}"
         for key, value in step.items()
         if key in usual
         and value is not None
-        and (usual[key].is_required() or value != usual[key].get_default(call_default_factory=True))
+        and (
+            usual[key].is_required()
+            or _value_words(value) != _value_words(usual[key].get_default(call_default_factory=True))
+        )
     ]
     return f"{step['name']} ({', '.join(settings)})" if settings else str(step["name"])
+
+
+def _value_words(value: object) -> str:
+    """An entry of a table by its name, as a recipe may say it, and what else it holds."""
+    if isinstance(value, dict) and "name" in value:
+        return " ".join([str(value["name"]), *(f"{key} {one}" for key, one in value.items() if key != "name")])
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def paired_words(one: Paired, *, labelled: bool) -> str:

@@ -9,6 +9,7 @@ from html import escape
 from math import floor, log10
 
 from optimize.candidates.judged import drop_words
+from optimize.candidates.label_places import Place, label_places
 from optimize.candidates.recipe import PARENT
 from optimize.candidates.result import Candidate
 
@@ -42,21 +43,26 @@ def front_svg(name: str, made: Sequence[Candidate], figure: Figure, words: str, 
     parts.append(
         f'<text x="14" y="{TOP + 130}" transform="rotate(-90 14 {TOP + 130})" text-anchor="middle">right, %</text>'
     )
-    parts += [_point(one, across.at(x), up.at(y)) for one, x, y in zip(made, xs, ys, strict=True)]
+    points = [(across.at(x), up.at(y)) for x, y in zip(xs, ys, strict=True)]
+    named = [one.name if one.is_on_front or one.name == PARENT else None for one in made]
+    # What is as fast and as accurate as the parent has room above it.
+    low = next((place for place, one in enumerate(made) if one.name == PARENT), -1)
+    places = label_places(named, points, (LEFT, WIDTH - 2), low=low)
+    parts += [_point(one, point, place) for one, point, place in zip(made, points, places, strict=True)]
     return "".join([*parts, "</svg>"])
 
 
-def _point(one: Candidate, x: float, y: float) -> str:
+def _point(one: Candidate, point: tuple[float, float], place: Place | None) -> str:
+    x, y = point
     kind = "parent" if one.name == PARENT else "kept" if one.is_on_front else "beaten"
     said = f"{one.name}: {one.faster:.2f} times as fast, {one.bytes / 1e6:.2f} MB, {100 * one.right:.2f} % right"
     if one.val is not None and kind != "parent":
         said += f", {drop_words(one.val.drop)} ({one.val.ci95[0]:.2f} to {one.val.ci95[1]:.2f})"
     if one.verdict is not None:
         said += f"; {'within' if one.verdict.passes else 'not within'} the budget on the guard's pictures"
-    side, anchor = (-8, "end") if x > 0.8 * WIDTH else (8, "start")
-    below = 20 if kind == "parent" else -7  # what is as fast and as accurate as the parent has room above it
-    name = f'<text x="{x + side:.1f}" y="{y + below:.1f}" text-anchor="{anchor}">{escape(one.name)}</text>'
-    label = "" if kind == "beaten" else name
+    label = ""
+    if place:
+        label = f'<text x="{place.x:.1f}" y="{place.y:.1f}" text-anchor="{place.anchor}">{escape(one.name)}</text>'
     return (
         f'<a href="#candidate-{escape(one.name)}" data-name="{escape(one.name)}" data-x="{x:.1f}" '
         f'data-says="{escape(said)}" aria-label="{escape(said)}"><title>{escape(said)}</title>'

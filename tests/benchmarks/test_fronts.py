@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from benchmarks.fronts import command, written
+from benchmarks.fronts import NAMES, command, written
+from optimize.candidates.recipe import parse_optimize_recipe
 from optimize.commands.optimize import main
+from optimize.commands.optimize_flags import make_parser, recipe_content
 from tests.optimize.candidates.small import content
 
 
@@ -33,3 +35,12 @@ def test_the_clothes_that_guard_are_those_that_the_parent_never_saw(tmp_path: Pa
     assert {"data.hold_out=1000", "data.val_share=0.05", f"model={tmp_path / 'parent-1'}"} <= set(words)
     with pytest.raises(SystemExit, match="--clothing"):
         command("clothing", tmp_path / "parent-1", None, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_command_is_one_that_a_user_may_type(name: str, tmp_path: Path) -> None:
+    word, *words = command(name, tmp_path / "parent-1", tmp_path, tmp_path / "out", minutes=40)
+    assert word == "optimize"
+    recipe = parse_optimize_recipe(recipe_content(make_parser().parse_args(words)))
+    assert recipe.model == str(tmp_path / "parent-1")
+    assert (recipe.budget.minutes, recipe.measure.backend) == (40, "onnxruntime")
