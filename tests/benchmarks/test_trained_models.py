@@ -99,6 +99,15 @@ def test_settings_are_given_as_they_are(tmp_path: Path) -> None:
     assert command(STUDY, SMALL, 2, tmp_path)[-4:] == ["--set", "train.epochs=2", "--set", "name={seed}"]
 
 
+@pytest.mark.parametrize(("teacher_seed", "folder_name"), [(None, "large-2"), (1, "large-1")])
+def test_a_teacher_is_of_the_same_seed_or_one_for_all(
+    tmp_path: Path, teacher_seed: int | None, folder_name: str
+) -> None:
+    taught = Model("taught", "", "taught", "test", taught_by="large", teacher_seed=teacher_seed)
+    study = Study("small", (Model("large", "", "large", "test"), taught))
+    assert f'teacher.sources=["{tmp_path / "small" / folder_name}"]' in command(study, taught, 2, tmp_path)
+
+
 def test_finished_runs_are_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[str] = []
 
