@@ -1,6 +1,7 @@
 """From a recipe to what a run has at hand: the parent opened, the pictures read, the folder taken."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +14,19 @@ from optimize.candidates.order import require_makeable
 from optimize.candidates.photo_views import CalibrationPhotos
 from optimize.candidates.published_files import require_named_files
 from optimize.candidates.recipe import OptimizeRecipe
-from optimize.candidates.unlabelled import read_unlabelled
+from optimize.candidates.unlabelled import has_training_pictures, read_unlabelled
 from optimize.data.read import Data, read_data
 from optimize.errors import CheckpointError, DataError, RunError
 from optimize.training.bundle_at import bundle_at
-from optimize.training.compound_run import PARENT_STORE, Train, noted, open_folder, write_data_report
+from optimize.training.compound_run import (
+    PARENT_STORE,
+    Train,
+    begun_with,
+    noted,
+    open_folder,
+    refuse_strangers,
+    write_data_report,
+)
 
 # In the words of an error of ``read_data``.
 _OTHER_CLASSES = "classes that are not among"
@@ -47,13 +56,31 @@ def open_bench(recipe: OptimizeRecipe, folder: Path, parent: Bundle, train: Trai
     require_makeable(recipe, parent)
     require_named_files(recipe, parent)
     data = _labelled(recipe, parent) if recipe.labelled else None
-    open_folder(folder, KIND, recipe, may_change=FREE)  # what can't be read leaves no folder behind
+    open_folder(
+        folder, KIND, recipe, may_change=_may_change(folder, recipe)
+    )  # what can't be read leaves no folder behind
     _require_same_parent(folder, parent)
     _require_same_photos(folder, recipe)
     if data is None:
         data = read_unlabelled(recipe, folder, parent)
     write_data_report(folder, data)
     return Bench(recipe, folder, parent, data, train, say)
+
+
+def _may_change(folder: Path, recipe: OptimizeRecipe) -> tuple[str, ...]:
+    """What ``recipe`` may say otherwise than the run in ``folder`` did: candidates too, where it only adds some.
+
+    Raises:
+        RunError: it is a run of another kind, or has no pictures for what is added.
+    """
+    refuse_strangers(folder, KIND)
+    before = begun_with(folder).get("candidate", [])
+    mine = json.loads(json.dumps(recipe.to_content()["candidate"]))
+    if not before or mine[: len(before)] != before:
+        return FREE
+    if not recipe.labelled:
+        has_training_pictures(recipe, folder)  # refuses before the folder is the new recipe's
+    return (*FREE, "candidate")
 
 
 def _require_same_parent(folder: Path, parent: Bundle) -> None:

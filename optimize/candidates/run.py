@@ -32,6 +32,7 @@ from server.backends.errors import BackendError
 # What ends a candidate and not the run; of these, what would be the same whenever it is tried.
 _ENDS_ONE = (OptimizeError, ModelZooError, BackendError)
 _FOR_GOOD = (PassError, RecipeError, TrainingError, UnknownArchitectureError, WeightsError)
+ADDED = "added to the recipe after the guard's pictures had judged others"
 
 
 class Run:
@@ -67,6 +68,7 @@ class Run:
             self._search(found, named)
         made = [one for one in found if one.state == "made"]
         on_front = {made[place].name for place in front(made)}
+        found = self._with_added(found)
         found = [self._guarded(one) if one.name in on_front and one.name != PARENT else one for one in found]
         found = [replace(one, is_on_front=one.name in on_front) for one in found]
         judged = [one for one in found if one.verdict is not None]
@@ -120,6 +122,12 @@ class Run:
             proposals.learn(entry.steps, self._add(entry, found))
         for fault in proposals.refused:
             self._bench.say(f"search: some of search.space can't be made: {fault}")
+
+    def _with_added(self, found: list[Candidate]) -> list[Candidate]:
+        """Those that the recipe did not name when the guard was first asked, which may have led to them, say so."""
+        first = self._journal.once("named when the guard was asked", lambda: {"names": sorted(self._named)})["names"]
+        added = self._named - set(first)
+        return [replace(one, because=ADDED) if one.name in added else one for one in found]
 
     def _parent(self) -> Candidate:
         return self._figures(PARENT, (), self._bench.parent)

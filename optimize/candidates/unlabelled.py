@@ -51,12 +51,12 @@ def read_unlabelled(recipe: OptimizeRecipe, folder: Path, parent: Bundle) -> Dat
     for split, one in found.items():
         path = kept if split == "train" else kept.with_stem(f"{kept.stem}-{split}")
         whole[split] = _answered(one.dataset, parent, path, recipe)
-    train, val, test = _cut_up(whole, recipe, trains=_trains(recipe, folder))
+    train, val, test = _cut_up(whole, recipe, trains=has_training_pictures(recipe, folder))
     report = replace(report, pictures={"train": len(train), "val": len(val), "test": len(test)})
     return Data(train, val.subset(range(len(val)), "val"), test.subset(range(len(test)), "test"), None, report)
 
 
-def _trains(recipe: OptimizeRecipe, folder: Path) -> bool:
+def has_training_pictures(recipe: OptimizeRecipe, folder: Path) -> bool:
     """Whether some pictures are for training. It stays as the run began: what judged must not train later.
 
     Raises:

@@ -147,6 +147,17 @@ def _take(folder: Path, kind: str, recipe: "Said", may_change: Collection[str]) 
         _begin(folder, recipe, before | said)
 
 
+def begun_with(folder: Path) -> dict[str, Any]:
+    """The content of the recipe of the run in ``folder``; nothing where there is none.
+
+    Raises:
+        RunError: it can't be read.
+    """
+    state = RunFolder(folder).state
+    said: dict[str, Any] = _read(state).get("recipe", {}) if state.exists() else {}
+    return said
+
+
 def noted(folder: Path, name: str, value: str) -> str:
     """What ``state.json`` says under ``name``: ``value`` from now on, where it said nothing.
 

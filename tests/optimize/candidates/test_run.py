@@ -19,7 +19,7 @@ from optimize.candidates.bench import Bench
 from optimize.candidates.opening import open_bench, open_parent
 from optimize.candidates.recipe import PARENT, OptimizeRecipe
 from optimize.candidates.result import Result
-from optimize.candidates.run import Run
+from optimize.candidates.run import ADDED, Run
 from optimize.candidates.writing import write_all
 from optimize.errors import DataError, RecipeError, RunError
 from optimize.training.trainer import train
@@ -295,6 +295,36 @@ def test_another_recipe_does_not_go_on_with_the_run_but_another_budget_does(
     with pytest.raises(RunError, match="another recipe: calibration"):
         optimize(recipe(tmp_path, calibration=5), tmp_path / "run")
     assert optimize(recipe(tmp_path, budget={"max_drop": 50.0}), tmp_path / "run").budget == 50.0
+
+
+def test_candidates_may_be_added_to_a_run_and_are_told_as_such(tmp_path: Path, measured: list[str]) -> None:
+    first = optimize(recipe(tmp_path, *QUICK[:2]), tmp_path / "run")
+    assert all(one.because == "" for one in first.candidates)
+    taken = list(measured)
+    again = optimize(recipe(tmp_path, *QUICK), tmp_path / "run")
+    assert measured == [*taken, "int8 16"]
+    assert again.candidates[:3] == tuple(
+        replace(one, is_on_front=now.is_on_front, verdict=now.verdict)
+        for one, now in zip(first.candidates, again.candidates, strict=False)
+    )
+    assert [one.because for one in again.candidates] == ["", "", "", ADDED]
+    assert ADDED in (tmp_path / "run" / "report.html").read_text().replace("&#39;", "'")
+
+
+def test_candidates_of_a_run_are_not_changed_nor_taken_away(tmp_path: Path, measured: list[str]) -> None:
+    optimize(recipe(tmp_path, *QUICK[:2]), tmp_path / "run")
+    other = {"name": "sparse", "steps": [SPARSE | {"share": 0.25}]}
+    for candidates in (QUICK[:1], (QUICK[0], other), (QUICK[1], QUICK[0])):
+        with pytest.raises(RunError, match="another recipe: candidate"):
+            optimize(recipe(tmp_path, *candidates), tmp_path / "run")
+
+
+def test_what_waited_for_time_was_not_added(tmp_path: Path, measured: list[str]) -> None:
+    one = recipe(tmp_path, *QUICK)
+    left = iter([True] + [False] * 9)
+    cut = optimize(one, tmp_path / "run", has_time=lambda: next(left))
+    assert [one.state for one in cut.candidates] == ["made", "made", "waiting", "waiting"]
+    assert all(one.because == "" for one in optimize(one, tmp_path / "run").candidates)
 
 
 def test_classes_of_another_kind_are_refused_and_leave_no_folder(tmp_path: Path) -> None:

@@ -114,6 +114,17 @@ def test_what_judged_does_not_train_later(tmp_path: Path, later: dict[str, Any])
         opened(colour_recipe(tmp_path, **tables, **later), tmp_path / "run")
 
 
+def test_a_candidate_that_trains_is_not_added_to_a_run_without_pictures_for_it(tmp_path: Path) -> None:
+    tables = {"data": {"train": colour_content(tmp_path)["data"]["train"]}, "calibration": PHOTOS}
+    one = colour_recipe(tmp_path, **tables)
+    opened(one, tmp_path / "run")
+    named = [entry.model_dump(mode="json") for entry in one.candidate]
+    trains = {"name": "trains", "steps": [{"name": "student", "architecture": "efficientnet_lite0", "epochs": 1}]}
+    with pytest.raises(RunError, match="begun with all its pictures to judge by"):
+        opened(colour_recipe(tmp_path, **tables, candidate=[*named, trains]), tmp_path / "run")
+    opened(one, tmp_path / "run")  # as it was
+
+
 @pytest.mark.parametrize(
     ("calibration", "says"),
     [
