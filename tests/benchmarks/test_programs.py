@@ -41,6 +41,10 @@ PROGRAMS = {
         ["--network", "grey28_small", "--side", "16", "--pictures", "4", "8"],
         ["rows", "ratio"],
     ),
+    "engines": (
+        ["mean_colour", "--parent", "mean_colour", "--store", "STORE", "--backends", "onnxruntime", "--threads", "1", "--seconds", "0.05"],
+        ["rows", "parent_on"],
+    ),
     "pruned_speed": (
         ["--networks", "grey28_small", "--backends", "onnxruntime", "--seconds", "0.05"],
         ["rows", "round_to"],
