@@ -1,8 +1,10 @@
-"""How many times another's speed has a bundle, on each engine? ``python -m benchmarks.engines BUNDLE --parent RUN``
+"""How many times another's speed has a bundle, on each engine?
 
-The other one (of ``--parent``: what ``quickeye optimize`` takes as MODEL) is run on ONNX Runtime throughout, with as many
-threads, in turns with the bundle: one picture at a time, then in batches of eight. So a row has what a smaller model and
-another engine bring together.
+    python -m benchmarks.engines BUNDLE --parent RUN
+
+The other one (``--parent`` is what ``quickeye optimize`` takes as MODEL) runs on ONNX Runtime throughout, with as many
+threads, in turns with the bundle: one picture at a time, then in batches of eight. So a row has what a smaller model
+and another engine bring together.
 """
 
 import argparse

@@ -45,8 +45,31 @@ def versions() -> dict[str, str]:
     return found
 
 
+def taken_share(before: tuple[float, float], after: tuple[float, float]) -> float:
+    """What share of the cores' time other machines on the same hardware took between two ``taken_s``."""
+    return (after[0] - before[0]) / max(after[1] - before[1], 1e-9)
+
+
+def taken_s() -> tuple[float, float]:
+    """Of all cores since the machine's start: seconds that they were not let run (steal), and all seconds.
+
+    Zeros where there is no ``/proc/stat``: nothing is known.
+    """
+    try:
+        user, nice, system, idle, waiting, hard, soft, steal = map(
+            float, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+        )
+    except (OSError, IndexError, ValueError):
+        return 0.0, 0.0
+    ticks = os.sysconf("SC_CLK_TCK")
+    return steal / ticks, (user + nice + system + idle + waiting + hard + soft + steal) / ticks
+
+
+_BEGUN = taken_s()
+
+
 def machine() -> dict[str, object]:
-    """CPU, cores that this process may use, kernel, load at the start, versions."""
+    """CPU, cores that this process may use, kernel, load, what others took of them since the start, versions."""
     name, flags = processor()
     return {
         "cpu": name,
@@ -54,6 +77,7 @@ def machine() -> dict[str, object]:
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
         "load_1min": round(os.getloadavg()[0], 2),
+        "taken": round(taken_share(_BEGUN, taken_s()), 4),
         "versions": versions(),
     }
 
@@ -69,7 +93,8 @@ def publish(result: Mapping[str, object], lines: list[str], *, as_json: bool) ->
     if as_json:
         print(json.dumps({"machine": where, **result}, indent=2))
         return
-    print(f"{where['cpu']}, {where['cores']} cores, {', '.join(processor()[1])}; load {where['load_1min']}")
+    instructions, taken = ", ".join(processor()[1]), f"{where['taken']:.1%} taken by other machines"
+    print(f"{where['cpu']}, {where['cores']} cores, {instructions}; load {where['load_1min']}, {taken}")
     print(", ".join(f"{name} {number}" for name, number in versions().items()))
     print("\n".join(["", *lines]))
 

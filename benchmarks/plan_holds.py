@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.loads import add_serving_flags, photos, run, serving_flags
-from benchmarks.machine import add_json_flag, publish, verdict
+from benchmarks.machine import add_json_flag, publish, taken_s, taken_share, verdict
 from benchmarks.served import Served
 from model_zoo.bundle import Bundle
 from model_zoo.header import PictureLimits, read_header
@@ -154,10 +154,15 @@ def main() -> None:
     flags = make_parser().parse_args()
     bundle = find_model(Store(Path(flags.store)) if flags.store else shipped_store(), flags.model)
     pictures = photos(flags.images)
-    rounds = [one_round(flags, bundle, pictures, seed) for seed in range(flags.rounds)]
+    rounds, taken = [], []
+    for seed in range(flags.rounds):
+        before = taken_s()
+        rounds.append(one_round(flags, bundle, pictures, seed))
+        taken.append(taken_share(before, taken_s()))
     server_cores, client_cores = cores()
     shared = "; the client shares them" if server_cores & client_cores else ""
     lines = [f"{bundle.spec.name}, {len(server_cores)} cores for the server{shared}; {flags.rounds} rounds, medians"]
+    lines.append(f"  taken by other machines meanwhile: {', '.join(f'{share:.1%}' for share in taken)} of the cores")
     rows = []
     for which in range(len(rounds[0][1])):
         each = [held[which] for _, held in rounds]
@@ -175,6 +180,7 @@ def main() -> None:
         "shared": bool(shared),
         "bar": BAR,
         "rows": [_finite(row) for row in rows],
+        "taken": taken,
         "rounds": [[_finite(asdict(one)) for one in held] for _, held in rounds],
     }
     publish(result, lines, as_json=flags.json)

@@ -12,6 +12,7 @@ from tests.server.mean_colour import write_mean_colour
 
 ROOT = Path(__file__).parents[2]
 HERE = ("--store", "STORE", "--images", "IMAGES")
+STORED, BRIEF = ("--store", "STORE"), ("--threads", "1", "--seconds", "0.05")
 ONE_STEP = ("--shares", "0.3", "--ladder", "0.5")
 PROGRAMS = {
     "client_cost": (["--requests", "20", "--rounds", "1"], ["median_us"]),
@@ -42,7 +43,7 @@ PROGRAMS = {
         ["rows", "ratio"],
     ),
     "engines": (
-        ["mean_colour", "--parent", "mean_colour", "--store", "STORE", "--backends", "onnxruntime", "--threads", "1", "--seconds", "0.05"],
+        ["mean_colour", "--parent", "mean_colour", *STORED, "--backends", "onnxruntime", *BRIEF],
         ["rows", "parent_on"],
     ),
     "pruned_speed": (
@@ -53,7 +54,7 @@ PROGRAMS = {
         ["--models", "--networks", "grey28_small", "--side", "16", "--backends", "onnxruntime", "--seconds", "0.05"],
         ["rows", "round_to"],
     ),
-    "int8_lite0": (["--engines", "onnxruntime", "--threads", "1", "--seconds", "0.05"], ["rows"]),
+    "int8_lite0": (["--engines", "onnxruntime", *BRIEF], ["rows"]),
     "sparse_storage": (["--network", "grey28_small", "--shares", "0.5", "--rounds", "2"], ["rows", "side"]),
     "capacity": (
         ["--measure", "--seconds", "1", "--store", "STORE", "--cores", "2", "--p99", "100000", "--rates", "5"],
@@ -91,5 +92,6 @@ def test_a_program_prints_its_machine_and_its_figures(name: str, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["machine"]["cores"] >= 1
+    assert 0 <= found["machine"]["taken"] <= 1
     assert found["machine"]["versions"]["python"]
     assert all(found[figure] for figure in figures)
