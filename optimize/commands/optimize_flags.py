@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optimize.candidates.plan import EPOCHS
+from optimize.commands.smoke import FEW_PICTURES, with_little_held_out
 from optimize.errors import RecipeError
 from server.backends import BACKENDS
 
@@ -15,10 +16,8 @@ Content = dict[str, Any]
 
 # Of the photos of --data: so many choose and guard, half each, where no split is given.
 JUDGING_SHARE = 0.3
-# For CI: every step is taken, nothing is learnt and no figure means anything.
 SMOKE: Content = {
-    "data.limit": 8,
-    "data.look_alikes": False,
+    **FEW_PICTURES,
     "finetune.train.max_steps": 2,
     "finetune.train.batch_size": 8,
     "measure.seconds": 0.1,
@@ -159,7 +158,7 @@ def _said(content: Content, flags: argparse.Namespace) -> Content:
         content = _smoke(content, flags.model)
     for assignment in flags.settings:
         content = with_setting(content, assignment)
-    return content
+    return with_little_held_out(content) if flags.smoke else content
 
 
 def _smoke(content: Content, origin: str) -> Content:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from optimize.commands.smoke import FEW_PICTURES, with_little_held_out
 from optimize.errors import RecipeError
 
 Content = dict[str, Any]
@@ -25,10 +26,8 @@ FIELDS = {
     "threads": "train.threads",
     "name": "name",
 }
-# For CI: every part of the loop is passed through, nothing is learnt.
 SMOKE: Content = {
-    "data.limit": 8,
-    "data.look_alikes": False,
+    **FEW_PICTURES,
     "train.epochs": 2,
     "train.max_steps": 2,
     "train.batch_size": 8,
@@ -116,7 +115,8 @@ def content_of(flags: argparse.Namespace) -> Content:
         content = _from_nothing(content)
     for field, value in SMOKE.items() if flags.smoke else ():
         content = with_value(content, field, value)
-    return _named(_with_settings(content, flags.settings))
+    content = _with_settings(content, flags.settings)
+    return _named(with_little_held_out(content) if flags.smoke else content)
 
 
 def _with_settings(content: Content, settings: Sequence[str]) -> Content:

@@ -199,6 +199,13 @@ def test_smoke_takes_every_step_with_next_to_nothing(tmp_path: Path) -> None:
     assert content["finetune"]["train"]["max_steps"] == 2
 
 
+def test_smoke_holds_out_no_more_than_it_looks_at(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, {"name": "small", "steps": ["quantize_int8"]})
+    words = [path, "--set", "data.hold_out=1000"]
+    assert recipe_content(make_parser().parse_args([*words, "--smoke"]))["data"]["hold_out"] == 8
+    assert recipe_content(make_parser().parse_args(words))["data"]["hold_out"] == 1000
+
+
 def test_smoke_of_a_recipe_that_is_wrong_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text('name = "a"\nmodel = "b"\ncandidate = 3\ndata = { train = "photos" }\n')

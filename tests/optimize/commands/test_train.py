@@ -206,6 +206,14 @@ def test_a_bundle_is_called_after_its_data(tmp_path: Path, path: str, name: str)
     assert bundle_name(place) == name
 
 
+def test_smoke_holds_out_no_more_than_it_looks_at() -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    words = ["--data", "photos", "--set", "data.hold_out=1000"]
+    assert content_of(parser.parse_args([*words, "--smoke"]))["data"]["hold_out"] == 8
+    assert content_of(parser.parse_args(words))["data"]["hold_out"] == 1000
+
+
 @pytest.mark.needs_fashion_mnist
 @pytest.mark.slow
 def test_the_recipe_for_fashion_mnist_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
