@@ -3,17 +3,20 @@
 Each round measures the times anew, as `quickeye plan` does, since a machine's speed changes from hour to hour; plans
 with them; and loads a server with Poisson arrivals. Held against it are the 99th percentile at shares of the planned
 rate, and the rate itself: the load climbs a ladder around it, and where its 99th percentile crosses the objective is
-what the machine can do. A refused request counts as infinitely late, there as here. The server has all cores but the
-last, the client the last one; with one core they share it, and that is printed.
+what the machine can do. A refused request counts as infinitely late, there as here. A machine that is slower under the
+load than it was when measured shows as a gap between the two rows of a share: the second is told by `/metrics` how long
+batches took under that load, as `quickeye plan --from URL` is. The server has all cores but the last, the client the
+last one; with one core they share it, and that is printed.
 """
 
 import argparse
 import math
 import os
 import statistics
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.loads import add_serving_flags, photos, run, serving_flags
@@ -28,6 +31,7 @@ from server.config import Config
 from server.load.report import LoadReport
 from server.load.run import LoadPlan, OpenLoop
 from server.percentiles import nearest_rank
+from server.planning.from_metrics import read_metrics
 from server.planning.measure import measure
 from server.planning.measured import Measured
 from server.planning.search import TOLD_REQUESTS, check_possible, floor_s, largest_rate
@@ -38,6 +42,7 @@ SHARES = (0.5, 0.7)
 LADDER = (0.7, 0.85, 1.0, 1.15, 1.3)
 OBJECTIVE_FLOORS = 3.0
 WARMUP_S = 2.0
+TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,18 @@ def crossing(rates: list[float], p99s: list[float], objective_s: float) -> float
     return math.inf
 
 
+def told_by_metrics(served: Served, measured: Measured) -> Measured:
+    """The times as the server has met them so far; what its metrics do not tell, as measured.
+
+    Raises:
+        PlanningError: its metrics do not tell of the model.
+    """
+    with urllib.request.urlopen(f"{served.url}/metrics", timeout=TIMEOUT_S) as reply:
+        text = reply.read().decode()
+    told = read_metrics(text, measured.model, served.url, measured.date)
+    return replace(measured, batch_s=told.batch_s, spread=told.spread)
+
+
 def one_round(
     flags: argparse.Namespace, bundle: Bundle, pictures: list[bytes], seed: int
 ) -> tuple[Measured, list[Held]]:
@@ -127,9 +144,15 @@ def one_round(
             with on(client_cores):
                 return p99_s(run(served, pictures, LoadPlan(OpenLoop(rate), flags.seconds, WARMUP_S, seed)))
 
+        def planned_s(times: Measured, rate: float) -> float:
+            return simulate(machine, times, rate, TOLD_REQUESTS, seed).percentile(990)
+
         for share in flags.shares:
-            planned_s = simulate(machine, measured, share * most, TOLD_REQUESTS, seed).percentile(990)
-            held.append(Held(f"p99 at {share:.0%}, ms", planned_s * 1e3, found_s(share * most) * 1e3))
+            rate = share * most
+            found = found_s(rate)
+            held.append(Held(f"p99 at {share:.0%}, ms", planned_s(measured, rate) * 1e3, found * 1e3))
+            told = told_by_metrics(served, measured)
+            held.append(Held(f"p99 at {share:.0%}, by metrics", planned_s(told, rate) * 1e3, found * 1e3))
         rates = [step * most for step in flags.ladder]
         held.append(Held("largest rate, /s", most, crossing(rates, [found_s(rate) for rate in rates], objective_s)))
     return measured, held
@@ -171,7 +194,7 @@ def main() -> None:
         rows.append({"name": each[0].name, "planned": planned, "found": found, "ratio": ratio})
         spread = ", ".join(f"{one.ratio:.2f}" for one in each)
         lines.append(
-            f"  {each[0].name:<18} planned {planned:8.1f}, found {found:8.1f}: {ratio - 1:+.0%} ({spread}; "
+            f"  {each[0].name:<20} planned {planned:8.1f}, found {found:8.1f}: {ratio - 1:+.0%} ({spread}; "
             f"bar {BAR:.0%}): {verdict(abs(ratio - 1), BAR)}"
         )
     result = {
