@@ -13,6 +13,7 @@ from model_zoo.check import synthetic_pictures
 from model_zoo.errors import ImportRefusedError
 from model_zoo.graph_wrap import modernise, opset_of
 from model_zoo.manifest import MAX_SIDE_PX
+from model_zoo.onnx_external import with_weights
 from model_zoo.onnx_facts import Facts, GraphInput, Layout, read_facts, read_input, read_precision
 from model_zoo.onnx_run import open_graph
 from model_zoo.onnx_safety import nodes, parse_model, refuse_external_data, refuse_foreign_operators
@@ -63,7 +64,7 @@ class Original:
 
 
 def read_bytes(file: Path | bytes) -> bytes:
-    """The model's bytes.
+    """The model's bytes, with what it keeps in files beside it.
 
     Raises:
         ImportRefusedError: unreadable, or too large.
@@ -73,9 +74,10 @@ def read_bytes(file: Path | bytes) -> bytes:
     try:
         if file.stat().st_size > MAX_MODEL_BYTES:
             raise ImportRefusedError(f"{file} is larger than {MAX_MODEL_BYTES} bytes")
-        return file.read_bytes()
+        data = file.read_bytes()
     except OSError as error:
         raise ImportRefusedError(f"{file} can't be read: {error.strerror}") from error
+    return with_weights(data, file.parent, MAX_MODEL_BYTES)
 
 
 def read_original(data: bytes, options: ImportOptions) -> Original:

@@ -40,8 +40,8 @@ def refuse_external_data(data: bytes) -> None:
         BundleError: not an ONNX model, weights in other files, or an operator that names a compiled program.
     """
     model = parse_model(data)
-    for tensor in _tensors(model):
-        if tensor.data_location == tensor.EXTERNAL or tensor.external_data:
+    for tensor in tensors(model):
+        if is_external(tensor):
             raise BundleError(
                 f"the graph keeps its weight '{tensor.name[:100]}' in another file (external data); a bundle's is one "
                 "file: onnx.save(onnx.load(FILE), NEW_FILE) puts them together"
@@ -90,7 +90,12 @@ def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
         yield from graph.node
 
 
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+def is_external(tensor: onnx.TensorProto) -> bool:
+    """Whether it is kept in another file, or says so."""
+    return bool(tensor.data_location == tensor.EXTERNAL or tensor.external_data)
+
+
+def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Every constant at any depth: initialisers, sparse ones, attributes."""
     for graph in graphs(model):
         if isinstance(graph, onnx.GraphProto):
