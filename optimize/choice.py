@@ -100,8 +100,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def faults(error: ValidationError, model: type[BaseModel]) -> str:
-    """Pydantic's faults in one line, each with its place; an unknown key names the nearest field of ``model``."""
-    return "; ".join(_fault(one["type"], one["loc"], one["msg"], model) for one in error.errors())
+    """Pydantic's faults in one line, each with its place; an unknown key names the nearest field of ``model``.
+
+    What is wrong only because something in it is wrong is not told.
+    """
+    found = error.errors()
+    inside = {one["loc"][:depth] for one in found for depth in range(1, len(one["loc"]))}
+    return "; ".join(_fault(one["type"], one["loc"], one["msg"], model) for one in found if one["loc"] not in inside)
 
 
 def _fault(kind: str, place: tuple[int | str, ...], message: str, model: type[BaseModel]) -> str:

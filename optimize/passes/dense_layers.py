@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from model_zoo.onnx_safety import nodes
-from optimize.passes.plain_form import attributes_of
+from optimize.passes.plain_form import attributes_of, layer_name
 
 Matrix = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ class DenseLayer:
             second: (O, r).
             bias: (O,), of the second; None where the layer had none.
         """
-        name = self.node.name or self.output
+        name = layer_name(self.node)
         one, two = onnx.NodeProto(), onnx.NodeProto()
         one.CopyFrom(self.node)
         two.CopyFrom(self.node)

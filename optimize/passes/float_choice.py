@@ -28,6 +28,7 @@ from optimize.passes.integer_walk import IntegerWalk
 from optimize.passes.output_moments import multiply_adds
 from optimize.passes.pictures import Pictures
 from optimize.passes.pixel_input import Constants
+from optimize.passes.plain_form import layer_name
 from optimize.passes.qdq import write_qdq
 from optimize.passes.shared_weights import side_by_side
 
@@ -52,7 +53,7 @@ def choose_float_steps(
     """
     shared = next((steps for steps in side_by_side(graph.steps, graph.input.first) if len(steps) > 1), None)
     if shared is not None:
-        names = ", ".join(step.node.name or step.node.output[0] for step in shared)
+        names = ", ".join(layer_name(step.node) for step in shared)
         raise PassError(f"float_share: {names} have the same weights; name what is to stay in float in float_layers")
     work = _work(graph, pictures)
     allowance = share * sum(work.values())

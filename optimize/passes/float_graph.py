@@ -19,7 +19,7 @@ from optimize.errors import PassError
 from optimize.passes.float64_operators import SAME_CODES
 from optimize.passes.layer_weights import drop_listed_constants, read_model
 from optimize.passes.pixel_input import Constants, PixelInput, read_pixel_input
-from optimize.passes.plain_form import attributes_of, plain_form
+from optimize.passes.plain_form import attributes_of, layer_name, plain_form
 
 CLAMPS = frozenset({"Relu", "Clip"})
 
@@ -102,7 +102,9 @@ def _steps(nodes: list[onnx.NodeProto], constants: Constants, outputs: tuple[str
     joined: set[str] = set()
     for node in nodes:
         if len(node.output) != 1:
-            raise PassError(f"node '{node.name}' ({node.op_type}) has {len(node.output)} outputs; this pass knows one")
+            raise PassError(
+                f"node '{layer_name(node)}' ({node.op_type}) has {len(node.output)} outputs; this pass knows one"
+            )
         name = str(node.output[0])
         if name in joined:
             continue
@@ -130,7 +132,7 @@ def _step(node: onnx.NodeProto, clamp: onnx.NodeProto | None, constants: Constan
     attributes = dict(attributes_of(node))
     for name, operand in zip(node.input[1:], _OPERANDS.get(node.op_type, ()), strict=False):
         if name and name not in constants:
-            raise PassError(f"node '{node.name}' ({node.op_type}): this pass takes constant {operand} only")
+            raise PassError(f"node '{layer_name(node)}' ({node.op_type}): this pass takes constant {operand} only")
         if name:
             attributes[operand] = constants[name].tolist()
     output = str((node if clamp is None else clamp).output[0])

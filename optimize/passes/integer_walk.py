@@ -25,6 +25,7 @@ from optimize.passes.float_tensors import tensors_in_float
 from optimize.passes.layer_rounding import Layer, Use, as_layer, float_layer, round_layer
 from optimize.passes.pictures import Pictures
 from optimize.passes.pixel_input import PixelInput
+from optimize.passes.plain_form import layer_name
 from optimize.passes.shared_weights import side_by_side
 from optimize.passes.streamed import CHUNK, Codes, Values
 
@@ -89,7 +90,9 @@ class IntegerWalk:
         if steps[0].op in OPERATORS or steps[0].factor is not None:
             return [self._plain(steps[0])]
         known = ", ".join(sorted({*WEIGHTED, *OPERATORS}))
-        raise PassError(f"node '{steps[0].node.name}': quantize_int8 does not know {steps[0].op} (it knows {known})")
+        raise PassError(
+            f"node '{layer_name(steps[0].node)}': quantize_int8 does not know {steps[0].op} (it knows {known})"
+        )
 
     def _take(self, step: Step, make: Make) -> None:
         if step.output in self._graph.outputs:
@@ -127,7 +130,7 @@ class IntegerWalk:
 
     def _plain(self, step: Step) -> Make:
         if step.factor is None and len(step.sources) < len(step.inputs) and step.op in ("Add", "Concat", "Mul"):
-            raise PassError(f"node '{step.node.name}' ({step.op}) takes a constant where pictures belong")
+            raise PassError(f"node '{layer_name(step.node)}' ({step.op}) takes a constant where pictures belong")
         sources = [self._tensor(name) for name in step.sources]
         same = step.op in SAME_CODES or step.factor is not None
 
@@ -141,7 +144,9 @@ class IntegerWalk:
     def _weighted(self, steps: Sequence[Step]) -> list[Make]:
         name = steps[0].inputs[1]
         if any(given not in self._graph.constants for step in steps for given in step.inputs[1:] if given):
-            raise PassError(f"node '{steps[0].node.name}' ({steps[0].op}): its weights are computed, not constant")
+            raise PassError(
+                f"node '{layer_name(steps[0].node)}' ({steps[0].op}): its weights are computed, not constant"
+            )
         for step in steps:
             if step.op == "Gemm":  # the last one's values are never computed here
                 require_plain_gemm(step.attributes)

@@ -25,7 +25,7 @@ import onnx
 from numpy.typing import NDArray
 
 from optimize.errors import PassError
-from optimize.passes.plain_form import attributes_of
+from optimize.passes.plain_form import attributes_of, layer_name
 
 NORMALISING = frozenset({"Transpose", "Cast", "Sub", "Add", "Mul", "Div"})
 _NHWC_TO_NCHW = [0, 3, 1, 2]
@@ -94,7 +94,7 @@ def _normalisation(
 def _constant(node: onnx.NodeProto, name: str, constants: Constants) -> Numbers:
     other = next((one for one in node.input if one != name), "")
     if other not in constants:
-        raise PassError(f"node '{node.name}' normalises by something that is not a constant")
+        raise PassError(f"node '{layer_name(node)}' normalises by something that is not a constant")
     return constants[other].astype(np.float64).ravel()
 
 
@@ -102,7 +102,7 @@ def _affine(
     node: onnx.NodeProto, value: Numbers, factor: Numbers, offset: Numbers, name: str
 ) -> tuple[Numbers, Numbers]:
     if node.op_type in ("Sub", "Div") and node.input[0] != name:
-        raise PassError(f"node '{node.name}' has the pixels as its second operand")
+        raise PassError(f"node '{layer_name(node)}' has the pixels as its second operand")
     if node.op_type == "Mul":
         return factor * value, offset * value
     if node.op_type == "Div":
@@ -149,8 +149,9 @@ def _first_convolutions(nodes: list[onnx.NodeProto], first: str, constants: Cons
             seen.add(node.output[0])
         elif node.op_type != "Conv" or attributes_of(node).get("group", 1) != 1 or node.input[1] not in constants:
             raise PassError(
-                f"node '{node.name}' ({node.op_type}): the means and stds of the pixels differ by channel or are not "
-                "whole, and only a convolution can take them over; normalise with one std and one whole mean instead"
+                f"node '{layer_name(node)}' ({node.op_type}): the means and stds of the pixels differ by channel or "
+                "are not whole, and only a convolution can take them over; normalise with one std and one whole mean "
+                "instead"
             )
         else:
             found[place] = node
@@ -177,7 +178,7 @@ def _taker(
     else:
         before = node.input[2] if len(node.input) > 2 else ""
         if before and before not in constants:
-            raise PassError(f"node '{node.name}' ({node.op_type}): its bias is computed, not constant")
+            raise PassError(f"node '{layer_name(node)}' ({node.op_type}): its bias is computed, not constant")
         bias = constants[before].astype(np.float64) if before else 0.0
         names.append(f"{names[0]}/{before or 'bias'}")
         constants[names[1]] = shifted.sum((1, 2)) + bias

@@ -96,11 +96,11 @@ class _Form:
         pooled = node.output[0] if keeps else f"{node.output[0]}/pooled"
         yield helper.make_node("GlobalAveragePool", [node.input[0]], [pooled], node.name)
         if not keeps:
-            yield helper.make_node("Flatten", [pooled], [node.output[0]], f"{node.name}/flatten", axis=1)
+            yield helper.make_node("Flatten", [pooled], [node.output[0]], f"{layer_name(node)}/flatten", axis=1)
 
     def _batch_norm(self, node: onnx.NodeProto) -> Nodes:
         if any(name not in self._constants for name in node.input[1:5]):
-            raise PassError(f"node '{node.name}': this pass takes a batch norm with constant parameters only")
+            raise PassError(f"node '{layer_name(node)}': this pass takes a batch norm with constant parameters only")
         gain, shift, mean, variance = (self._constants[name].astype(np.float64) for name in node.input[1:5])
         factor = gain / np.sqrt(variance + float(attributes_of(node).get("epsilon", 1e-5)))
         before = self._makers.get(node.input[0])
@@ -127,16 +127,18 @@ class _Form:
         bias = self._constant(f"{name}/shift", shift.astype(np.float32))
         rank = len(self._sizes(source) or (0,) * _PICTURES)
         if rank not in (_ROWS, _PICTURES):
-            raise PassError(f"node '{node.name}': this pass takes a batch norm of (N, C) or (N, C, height, width) only")
+            raise PassError(
+                f"node '{layer_name(node)}': this pass takes a batch norm of (N, C) or (N, C, height, width) only"
+            )
         if rank == _ROWS:
             shape = self._constant(f"{target}/as_pixel", np.array([0, -1, 1, 1], np.int64))
-            yield helper.make_node("Reshape", [source, shape], [f"{target}/pixel"], f"{node.name}/pixel")
+            yield helper.make_node("Reshape", [source, shape], [f"{target}/pixel"], f"{layer_name(node)}/pixel")
             source, target = f"{target}/pixel", f"{target}/normed"
         made = helper.make_node("Conv", [source, weights, bias], [target], node.name)
         made.attribute.extend([helper.make_attribute("group", len(factor))])
         yield made
         if rank == _ROWS:
-            yield helper.make_node("Flatten", [target], [node.output[0]], f"{node.name}/flatten", axis=1)
+            yield helper.make_node("Flatten", [target], [node.output[0]], f"{layer_name(node)}/flatten", axis=1)
 
     def _joins(self, before: onnx.NodeProto) -> bool:
         """Whether this is a layer with an output for each channel of the norm after it, and for nobody else."""
@@ -147,7 +149,7 @@ class _Form:
         return layer and plain and known and self._uses[name] == 1 and name not in self._outputs
 
     def _split(self, node: onnx.NodeProto) -> Nodes:
-        name = node.name or node.output[0]
+        name = layer_name(node)
         axis = int(attributes_of(node).get("axis", 0))
         ends = np.cumsum(self._parts(node, axis)).tolist()
         axes = self._constant(f"{name}/axes", np.array([axis], np.int64))
@@ -165,8 +167,7 @@ class _Form:
         sizes = self._sizes(str(node.output[0]))
         if not sizes or not sizes[axis]:
             raise PassError(
-                f"node '{node.name or node.output[0]}': how large the parts of this Split are can't be told; "
-                "name their sizes"
+                f"node '{layer_name(node)}': how large the parts of this Split are can't be told; name their sizes"
             )
         return [sizes[axis]] * len(node.output)
 
@@ -187,6 +188,11 @@ class _Form:
             self._constants[name] = value
             self._model.graph.initializer.append(numpy_helper.from_array(value, name))
         return name
+
+
+def layer_name(node: onnx.NodeProto) -> str:
+    """What a node goes by: its name, or what it makes."""
+    return str(node.name or node.output[0])
 
 
 def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:

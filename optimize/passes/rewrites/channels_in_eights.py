@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 
-from optimize.passes.plain_form import attributes_of
-from optimize.passes.rewrites.graph_view import Array, GraphView, layer_name, like
+from optimize.passes.plain_form import attributes_of, layer_name
+from optimize.passes.rewrites.graph_view import Array, GraphView, like
 
 EIGHT = 8
 _BY_CHANNEL = frozenset(

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from optimize.passes.plain_form import attributes_of
-from optimize.passes.rewrites.graph_view import GraphView, layer_name, made
+from optimize.passes.plain_form import attributes_of, layer_name
+from optimize.passes.rewrites.graph_view import GraphView, made
 
 _ARITHMETIC = ("Add", "Sub", "Mul", "Div")
 Numbers = NDArray[np.float64]

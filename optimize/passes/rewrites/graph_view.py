@@ -88,11 +88,6 @@ class GraphView:
         drop_dead_ends(graph)
 
 
-def layer_name(node: onnx.NodeProto) -> str:
-    """What a layer goes by."""
-    return str(node.name or node.output[0])
-
-
 def like(node: onnx.NodeProto, inputs: Sequence[str], output: str) -> onnx.NodeProto:
     """A node of other inputs and another output, and otherwise as this one."""
     other = made(node.op_type, inputs, output)

@@ -15,8 +15,8 @@ from collections.abc import Collection
 import numpy as np
 import onnx
 
-from optimize.passes.plain_form import attributes_of
-from optimize.passes.rewrites.graph_view import GraphView, layer_name, like, made
+from optimize.passes.plain_form import attributes_of, layer_name
+from optimize.passes.rewrites.graph_view import GraphView, like, made
 
 _LAST, _FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 

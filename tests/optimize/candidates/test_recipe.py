@@ -41,6 +41,12 @@ def test_what_is_wrong_is_named_with_the_nearest_right(tmp_path: Path, changed: 
         parse_optimize_recipe(content(tmp_path, **changed))
 
 
+def test_what_is_wrong_further_in_is_told_once(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as refused:
+        parse_optimize_recipe(content(tmp_path, candidate=[{"name": "a", "steps": [{"name": "quantise_int8"}]}]))
+    assert "at least 1" not in str(refused.value)
+
+
 def test_the_plan_is_a_recipe_and_leaves_strangers_the_passes_alone(tmp_path: Path) -> None:
     made = content(tmp_path)
     parent = read_bundle(Path(made["model"]))

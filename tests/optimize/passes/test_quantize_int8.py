@@ -216,6 +216,7 @@ def test_a_mean_over_places_runs_as_a_pooling(tmp_path: Path) -> None:
     ("node", "says"),
     [
         (helper.make_node("Softplus", ["c"], ["y"], "odd"), "does not know Softplus"),
+        (helper.make_node("Softplus", ["c"], ["y"]), "node 'y': quantize_int8 does not know"),
         (helper.make_node("Add", ["c", "head.bias"], ["y"], "odd"), "'odd' .Add. takes a constant"),
         (helper.make_node("Conv", ["c", "r"], ["y"], "odd"), "its weights are computed"),
     ],
