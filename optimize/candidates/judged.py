@@ -86,9 +86,10 @@ def drop_words(drop: float) -> str:
 
 def _words(paired: Paired, budget: Budget, passes: bool) -> str:
     low, high = paired.ci95
+    strictly = ", also at the interval's bad end" if budget.strict else ""
     parts = [
         f"{drop_words(paired.drop)} on {paired.n:,} pictures that no candidate was made or chosen by "
-        f"(95 % interval {low:.2f} to {high:.2f}); {budget.max_drop:g} may be lost: "
+        f"(95 % interval {low:.2f} to {high:.2f}); {budget.max_drop:g} may be lost{strictly}: "
         f"{'within' if passes else 'not within'} the budget"
     ]
     if paired.n < FEWEST_FOR_EVIDENCE:

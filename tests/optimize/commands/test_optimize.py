@@ -55,6 +55,7 @@ def test_a_budget_that_nothing_meets_is_1_and_names_the_closest(
     assert main([write_recipe(tmp_path), "--out", str(tmp_path / "run"), "--max-drop", "0", "--strict"]) == 1
     said = capsys.readouterr().out
     assert "no candidate keeps the budget; int8 comes closest" in said
+    assert "0 may be lost, also at the interval's bad end: not within the budget" in said
     assert (tmp_path / "run" / "store" / "stripes-int8" / "1" / "model.onnx").exists()
 
 
