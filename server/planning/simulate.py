@@ -5,10 +5,11 @@ same crowd, in other steps, so that what differs between them is the rate.
 """
 
 import heapq
+import itertools
 import math
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from server.admission import BatchLimits
 from server.batcher import Batcher
@@ -65,7 +66,24 @@ def simulate(machine: Machine, measured: Measured, rate: float, requests: int, s
     """
     if rate <= 0 or requests < 1:
         raise ValueError(f"a simulation needs a rate and requests, not {rate} and {requests}")
-    return _Simulation(machine, measured, seed).run(rate, requests)
+    arrivals = random.Random(f"{seed} arrivals")
+    arrived_s = list(itertools.accumulate(arrivals.expovariate(1.0) / rate for _ in range(requests)))
+    return replace(simulate_arrivals(machine, measured, arrived_s, int(requests * WARM_UP), seed), rate=rate)
+
+
+def simulate_arrivals(
+    machine: Machine, measured: Measured, arrived_s: Sequence[float], uncounted: int, seed: int = 0
+) -> Outcome:
+    """Send each picture at its time, in seconds from the start and rising, and wait for all.
+
+    Args:
+        uncounted: so many, the first, warm up; there are more of them.
+    Raises:
+        ValueError: none is counted.
+    """
+    if uncounted >= len(arrived_s):
+        raise ValueError(f"of {len(arrived_s)} requests {uncounted} are not counted, which leaves none")
+    return _Simulation(machine, measured, seed).run(list(arrived_s), uncounted)
 
 
 class _Simulation:
@@ -78,7 +96,6 @@ class _Simulation:
         self._besides_s = max(0.0, measured.added_s - measured.request_s)
         self._model = measured.latency_model()
         self._spread = measured.spread
-        self._arrivals = random.Random(f"{seed} arrivals")
         self._factors = random.Random(f"{seed} factors")
         self._events: list[tuple[float, int, Callable[[int], None], int]] = []
         self._sequence = 0
@@ -98,21 +115,17 @@ class _Simulation:
             if images <= machine.limits.max_batch_size:
                 self._batcher.learn(images, measured.batch_s[images])
 
-    def run(self, rate: float, requests: int) -> Outcome:
-        at_s = 0.0
-        for _ in range(requests):
-            at_s += self._arrivals.expovariate(1.0) / rate
-            self._arrived_s.append(at_s)
-        self._latencies_s = [math.inf] * requests
+    def run(self, arrived_s: list[float], uncounted: int) -> Outcome:
+        self._arrived_s = arrived_s
+        self._latencies_s = [math.inf] * len(arrived_s)
         self._at(self._arrived_s[0], self._arrive, 0)
         while self._events:
             self._now_s, _, happen, number = heapq.heappop(self._events)
             happen(number)
-        counted = self._latencies_s[int(requests * WARM_UP) :]
         elapsed_s = self._now_s
         return Outcome(
-            rate=rate,
-            latencies_s=tuple(sorted(counted)),
+            rate=len(arrived_s) / arrived_s[-1],
+            latencies_s=tuple(sorted(self._latencies_s[uncounted:])),
             instances_busy=self._instances_busy_s / elapsed_s / self._machine.instances,
             loop_busy=self._loop_busy_s / elapsed_s,
             batch_size=self._served / max(1, self._batches),

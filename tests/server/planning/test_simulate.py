@@ -8,7 +8,7 @@ import pytest
 
 from server.admission import BatchLimits
 from server.planning.measured import SHARES, Measured, Spread
-from server.planning.simulate import Machine, Outcome, simulate
+from server.planning.simulate import Machine, Outcome, simulate, simulate_arrivals
 from tests.server.planning.measured_times import each, machine, times
 
 REQUESTS = 20_000
@@ -147,3 +147,12 @@ def test_batches_grow_where_they_gain_and_not_elsewhere() -> None:
 def test_nothing_to_simulate_is_an_error(rate: float, requests: int) -> None:
     with pytest.raises(ValueError, match="a rate and requests"):
         simulate(machine(), times({1: 0.01}), rate, requests)
+
+
+def test_given_arrivals_are_kept() -> None:
+    """Two at once: the second waits for the first; one alone, later, does not."""
+    crowd, measured = [1.0, 1.0, 2.0], times({1: 0.01})
+    assert simulate_arrivals(machine(), measured, crowd, 0).latencies_s == pytest.approx((0.01, 0.01, 0.02))
+    assert simulate_arrivals(machine(), measured, crowd, 2).latencies_s == pytest.approx((0.01,))
+    with pytest.raises(ValueError, match="leaves none"):
+        simulate_arrivals(machine(), measured, crowd, 3)
