@@ -11,6 +11,9 @@ of a share, and the plan is asked about the very arrivals that the load sends. A
 than it was before shows as a gap between the two rows of a share: the second is told by `/metrics` how long batches
 took, as `quickeye plan --from URL` is. The server has all cores but the last, the client the last one; with one core
 they share it, and that is printed.
+
+``--steady`` puts an engine that sleeps in the model's place: what other machines take of this one's speed is then out
+of its times, and what remains is the plan's own error, of the batcher, the HTTP loop and the arrivals.
 """
 
 import argparse
@@ -122,6 +125,14 @@ def told_by_metrics(served: Served, measured: Measured) -> Measured:
     return replace(measured, batch_s=told.batch_s, spread=told.spread)
 
 
+def steady_options(steady_ms: list[float] | None) -> tuple[str, ...]:
+    """Those that make the ``fake`` engine sleep so long for a batch and for each of its pictures."""
+    if not steady_ms:
+        return ()
+    batch_ms, picture_ms = steady_ms
+    return (f"fake.delay_ms={batch_ms}", f"fake.delay_per_image_ms={picture_ms}")
+
+
 def one_round(
     flags: argparse.Namespace, bundle: Bundle, pictures: list[bytes], seed: int
 ) -> tuple[Measured, list[Held]]:
@@ -133,9 +144,12 @@ def one_round(
     server_cores, client_cores = cores()
     headed = [(data, read_header(data, PictureLimits())) for data in pictures]
 
+    engine = "fake" if flags.steady else flags.backend or "auto"
+    config = Config(backend=engine, backend_options=steady_options(flags.steady))
+
     def measure_now() -> Measured:
         with on(server_cores):
-            return measure(bundle, headed, Config(backend=flags.backend or "auto"), flags.measure_seconds)
+            return measure(bundle, headed, config, flags.measure_seconds)
 
     measured = measure_now()
     objective_s = flags.p99 / 1e3 if flags.p99 else OBJECTIVE_FLOORS * floor_s(measured)
@@ -148,7 +162,8 @@ def one_round(
     held: list[Held] = []
     with ExitStack() as stack:
         with on(server_cores):
-            served = stack.enter_context(Served(*serving_flags(flags)))
+            options = [word for option in config.backend_options for word in ("--backend-option", option)]
+            served = stack.enter_context(Served(*serving_flags(flags), "--backend", config.backend, *options))
 
         def found_s(rate: float) -> float:
             with on(client_cores):
@@ -181,6 +196,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the planned rate, for its p99")
     parser.add_argument("--ladder", type=float, nargs="+", default=LADDER, help="steps around the planned rate")
+    parser.add_argument(
+        "--steady", type=float, nargs=2, metavar=("MS", "MS"), help="an engine that sleeps: a batch, and each picture"
+    )
     add_json_flag(parser)
     return parser
 
@@ -197,7 +215,8 @@ def main() -> None:
         taken.append(taken_share(before, taken_s()))
     server_cores, client_cores = cores()
     shared = "; the client shares them" if server_cores & client_cores else ""
-    lines = [f"{bundle.spec.name}, {len(server_cores)} cores for the server{shared}; {flags.rounds} rounds, medians"]
+    engine = "an engine that sleeps" if flags.steady else bundle.spec.name
+    lines = [f"{engine}, {len(server_cores)} cores for the server{shared}; {flags.rounds} rounds, medians"]
     lines.append(f"  taken by other machines meanwhile: {', '.join(f'{share:.1%}' for share in taken)} of the cores")
     rows = []
     for which in range(len(rounds[0][1])):
@@ -211,7 +230,7 @@ def main() -> None:
             f"bar {BAR:.0%}): {verdict(abs(ratio - 1), BAR)}"
         )
     result = {
-        "model": bundle.spec.name,
+        "model": engine,
         "server_cores": len(server_cores),
         "shared": bool(shared),
         "bar": BAR,

@@ -1,12 +1,14 @@
 """Measured times from a running server's ``/metrics``: what it learned of batches, and where pictures spent theirs.
 
 The histograms have coarse buckets, and straight lines through them would invent slow batches. So the spread is that of
-a log-normal distribution with the histogram's own mean, and the sigma that makes its bucket counts likeliest.
+log-normal distributions, one for each batch size that ran, with the sigma that makes the bucket counts of ``infer``
+likeliest. Their means keep the proportions of the learned times, and all together have the histogram's own: a batch of
+four that takes four times as long as one picture is no spread.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,6 +19,7 @@ from server.planning.measured import ASSUMED_ADDED_S, ASSUMED_REQUEST_S, Measure
 FEWEST = 200  # pictures: fewer say little of a spread
 SIGMAS = tuple(step / 100 for step in range(1, 151))
 LEAST_SHARE = 1e-12
+LEAST_INFER_S = 1e-6
 
 
 @dataclass
@@ -37,12 +40,21 @@ class Buckets:
         return self.total / self.count if self.count else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A share of all pictures, and the mean of their times."""
+
+    mean: float
+    share: float
+
+
 @dataclass
 class Scraped:
     """What a scrape says of one model."""
 
     labels: dict[str, str] = field(default_factory=dict)
     batch_s: dict[int, float] = field(default_factory=dict)
+    batch_sizes: Buckets = field(default_factory=Buckets)
     stages: dict[str, Buckets] = field(default_factory=dict)
 
 
@@ -64,7 +76,7 @@ def read_metrics(
     notes = ["CPU and delay of a request are assumed: a server's metrics do not tell them (--request-ms, --added-ms)"]
     if stages["infer"].count < FEWEST:
         notes.append(f"fewer than {FEWEST} pictures were answered: times are taken as always the same")
-    return Measured(
+    measured = Measured(
         model=model,
         version=int(scraped.labels["version"]) if "version" in scraped.labels else None,
         source=source,
@@ -80,26 +92,63 @@ def read_metrics(
         preprocess_s=stages["preprocess"].mean,
         request_s=ASSUMED_REQUEST_S,
         added_s=ASSUMED_ADDED_S,
-        spread=Spread.lognormal(likeliest_sigma(stages["infer"]) if stages["infer"].count >= FEWEST else 0.0),
+        spread=Spread(),
         notes=tuple(notes),
     )
+    if stages["infer"].count < FEWEST:
+        return measured
+    parts = infer_by_size(measured, pictures_by_size(scraped.batch_sizes))
+    return replace(measured, spread=Spread.lognormal(likeliest_sigma(stages["infer"], parts)))
 
 
-def likeliest_sigma(buckets: Buckets) -> float:
-    """Of the log-normal distribution with this histogram's mean that explains its bucket counts best."""
+def pictures_by_size(batch_sizes: Buckets) -> dict[int, float]:
+    """Pictures that ran in batches of each size; all in batches of 1 where that is not told.
+
+    Of a bucket of several sizes each is taken to be as frequent as the others; what lies beyond the last is left out.
+    """
+    pictures: dict[int, float] = {}
+    below, batches_below = 0, 0.0
+    for bound in sorted(bound for bound in batch_sizes.at_most if not math.isinf(bound)):
+        sizes = range(below + 1, int(bound) + 1)
+        batches = batch_sizes.at_most[bound] - batches_below
+        if batches:
+            pictures |= {size: size * batches / len(sizes) for size in sizes}
+        below, batches_below = int(bound), batch_sizes.at_most[bound]
+    return pictures or {1: 1.0}
+
+
+def infer_by_size(measured: Measured, pictures: Mapping[int, float]) -> list[Part]:
+    """How long an engine takes for the batches of each size, by the learned times less decoding and preprocessing."""
+    model = measured.latency_model()
+    before_s = measured.decode_s + measured.preprocess_s
+    total = sum(pictures.values())
+    return [
+        Part(max(LEAST_INFER_S, model.predict(size) - size * before_s), count / total)
+        for size, count in pictures.items()
+    ]
+
+
+def likeliest_sigma(buckets: Buckets, parts: Sequence[Part] = (Part(1.0, 1.0),)) -> float:
+    """Of log-normal distributions that together have this histogram's mean and explain its bucket counts best.
+
+    Args:
+        parts: their means, in proportion, and their shares.
+    """
     bounds = sorted(buckets.at_most)
     counts = [
         buckets.at_most[high] - (buckets.at_most[low] if low is not None else 0.0)
         for low, high in zip([None, *bounds], bounds, strict=False)
     ]
-    return min(SIGMAS, key=lambda sigma: _unlikelihood(sigma, buckets.mean, bounds, counts))
+    scale = buckets.mean / sum(part.mean * part.share for part in parts)
+    scaled = [Part(part.mean * scale, part.share) for part in parts]
+    return min(SIGMAS, key=lambda sigma: _unlikelihood(sigma, scaled, bounds, counts))
 
 
-def _unlikelihood(sigma: float, mean: float, bounds: Sequence[float], counts: Sequence[float]) -> float:
-    normal = NormalDist(math.log(mean) - sigma**2 / 2, sigma)
+def _unlikelihood(sigma: float, parts: Sequence[Part], bounds: Sequence[float], counts: Sequence[float]) -> float:
+    normals = [(NormalDist(math.log(part.mean) - sigma**2 / 2, sigma), part.share) for part in parts]
     below, sum_of = 0.0, 0.0
     for bound, count in zip(bounds, counts, strict=True):
-        at_most = 1.0 if math.isinf(bound) else normal.cdf(math.log(bound))
+        at_most = 1.0 if math.isinf(bound) else sum(share * one.cdf(math.log(bound)) for one, share in normals)
         sum_of -= count * math.log(max(LEAST_SHARE, at_most - below))
         below = at_most
     return sum_of
@@ -129,6 +178,8 @@ def _add(scraped: Scraped, name: str, labels: Mapping[str, str], value: float) -
                 scraped.labels = dict(labels)
         case "quickeye_predicted_batch_seconds":
             scraped.batch_s[int(labels["batch"])] = value
+        case "quickeye_batch_size_bucket":
+            scraped.batch_sizes.at_most[float(labels["le"])] = value
         case "quickeye_stage_duration_seconds_sum":
             scraped.stages.setdefault(labels["stage"], Buckets()).total = value
         case "quickeye_stage_duration_seconds_bucket":

@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from server.job import STAGES
 from server.metrics import LATENCY_BUCKETS_S, GaugeSample, Metrics
 from server.planning.errors import PlanningError
-from server.planning.from_metrics import Buckets, likeliest_sigma, read_metrics
+from server.planning.from_metrics import Buckets, likeliest_sigma, pictures_by_size, read_metrics
 from server.planning.measured import Spread
 
 GAUGES: list[GaugeSample] = [
@@ -19,6 +19,7 @@ GAUGES: list[GaugeSample] = [
     ("quickeye_model_info", ("shoes", "9", "openvino", "cpu", "int8", "", "passed"), 1.0),
     ("quickeye_model_info", ("shoes", "10", "onnxruntime", "cpu", "int8", "", "passed"), 1.0),
 ]
+LEARNED = {1: 0.020, 4: 0.070, 8: 0.140}
 
 
 def scraped(pictures: int, sigma: float = 0.2) -> str:
@@ -66,6 +67,30 @@ def test_a_spread_narrower_than_a_bucket_is_not_made_wider() -> None:
     bounds = (*LATENCY_BUCKETS_S, math.inf)
     buckets = Buckets({bound: 1_000.0 * (bound >= 0.01) for bound in bounds}, 1_000 * 0.0068)
     assert 0.0068 * Spread.lognormal(likeliest_sigma(buckets)).at(0.99) < 0.0085
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.3])
+def test_larger_batches_that_take_longer_are_no_spread(sigma: float) -> None:
+    """Half the pictures in batches of 4, which take 3.5 times as long: of one distribution, that is a sigma of 0.6."""
+    metrics = Metrics(lambda: [("quickeye_predicted_batch_seconds", ("shoes", str(n)), s) for n, s in LEARNED.items()])
+    noise = random.Random(3)
+    for turn in range(3_000):
+        size = 4 if turn % 5 == 0 else 1  # as many pictures in either
+        metrics.batch_size.labels("shoes").observe(size)
+        seconds = {"queue": 0.1, "decode": 0.002, "preprocess": 0.001, "postprocess": 0.0001}
+        seconds["infer"] = (LEARNED[size] - size * 0.003) * math.exp(noise.gauss(0, sigma))
+        for _ in range(size):
+            for stage in STAGES:
+                metrics.stage_duration.labels("shoes", stage).observe(seconds[stage])
+    text = generate_latest(metrics.registry).decode()
+    spread = read_metrics(text, "shoes", "here", "2026-01-02").spread
+    assert spread.at(0.95) == pytest.approx(math.exp(1.645 * sigma - sigma**2 / 2), rel=0.1)
+
+
+def test_pictures_are_counted_by_the_size_of_their_batch() -> None:
+    batches = Buckets({1.0: 10.0, 2.0: 15.0, 4.0: 15.0, 8.0: 19.0, math.inf: 20.0})
+    assert pictures_by_size(batches) == {1: 10.0, 2: 10.0, 5: 5.0, 6: 6.0, 7: 7.0, 8: 8.0}
+    assert pictures_by_size(Buckets()) == {1: 1.0}
 
 
 @pytest.mark.parametrize(
