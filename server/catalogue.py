@@ -18,7 +18,7 @@ from model_zoo.errors import BundleError, UnknownModelError
 from model_zoo.store import Store, parse_reference
 from server.backends import BACKENDS
 from server.backends.errors import BackendError, BackendUnavailableError
-from server.backends.selection import UNCHECKED
+from server.backends.selection import UNCHECKED, takes
 from server.batch_history import BatchHistories
 from server.config import Config
 from server.errors import ForbiddenError, InternalError, ModelUnavailableError
@@ -233,16 +233,18 @@ class Catalogue:
                 self._last_load_ended_well.pop(name, None)
 
     def _newest_that_runs(self, name: str) -> Bundle:
-        """A name may have several bundles of one lineage: the newest one that names an engine of ours."""
+        """A name may have several bundles of one lineage: the newest one that an engine of ours takes on the device."""
         wanted = set(BACKENDS) - UNCHECKED if self._config.backend == "auto" else {self._config.backend}
         versions = self.store.versions(name)
+        on_gpu = self._config.device == "cuda"
         for version in reversed(versions):
             bundle = self.store.open(name, version)
-            if wanted & UNCHECKED or wanted.intersection(bundle.spec.runs_on):
+            if wanted & UNCHECKED or any(takes(bundle, backend, on_gpu=on_gpu) for backend in wanted):
                 return bundle
         if not versions:
             return self.store.open(name)  # says what is wrong
-        raise BackendUnavailableError(f"no version of it runs on {', '.join(sorted(wanted))}")
+        where = " with device 'cuda', which takes float bundles" if on_gpu else ""
+        raise BackendUnavailableError(f"no version of it runs on {', '.join(sorted(wanted))}{where}")
 
     async def _start(self, loaded: LoadedModel) -> ServedModel:
         spec = loaded.bundle.spec

@@ -44,9 +44,11 @@ class Config:
     backend: str = setting("auto", "engine that runs models; auto: the first that passes the bundle's check")
     backend_options: tuple[str, ...] = setting((), "engine settings, KEY=VALUE, such as openvino.precision=bf16")
     workers: Positive = setting(1, "HTTP processes; more than one is not available yet")
-    instances: Count = setting(0, "copies of a model that run side by side; 0: planned from the cores")
+    instances: Count = setting(0, "copies of a model that run side by side; 0: planned from the cores, 3 on a GPU")
     threads: Count = setting(0, "threads inside one instance; 0: planned from the cores")
-    max_batch_size: Annotated[int, Field(ge=1, le=256)] = setting(8, "most images run together")
+    max_batch_size: Annotated[int, Field(ge=0, le=256)] = setting(
+        0, "most images run together; 0: 8 on a CPU, 256 on a GPU"
+    )
     max_queue_delay_ms: Milliseconds = setting(0.0, "how long a free instance waits for company; 0: never")
     max_queue_images: Positive = setting(256, "most posted images waiting per model, and as many frames of streams")
     max_queue_bytes: Positive = setting(256 * 2**20, "most bytes waiting per model")

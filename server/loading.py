@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from model_zoo.bundle import Bundle
 from server.admission import BatchLimits
 from server.backends import Backend, BackendOptions
+from server.backends.batches import batch_limit
 from server.backends.errors import BackendLoadError
 from server.backends.selection import open_backend
 from server.backends.threads import ThreadPlan, available_cores, plan_threads
@@ -13,10 +14,15 @@ from server.backends.tuning import remembered_plan
 from server.config import Config
 from server.served_model import LoadedModel
 
+GPU_INSTANCES = 3  # one copies pictures in, one computes, one copies answers out
+
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """How one model is spread over the machine. ``backend`` is asked for by name, ``prefer`` only tried first."""
+    """How one model is spread over the machine. ``backend`` is asked for by name, ``prefer`` only tried first.
+
+    ``instances`` and ``max_batch_size`` are 0 where the device that is found decides.
+    """
 
     backend: str | None
     prefer: str | None
@@ -28,16 +34,19 @@ class RunPlan:
 def plan(config: Config, bundle: Bundle) -> RunPlan:
     """What the configuration asks for, else what tuning remembered, else what the cores suggest."""
     tuned = remembered_plan(bundle) if config.backend == "auto" and config.device != "cuda" else None
-    # The fake engine never lets go of the interpreter: two of it would only wait for each other.
-    cores = ThreadPlan(1, 1) if config.backend == "fake" else plan_threads(available_cores())
-    largest = min(config.max_batch_size, bundle.spec.input.max_batch or config.max_batch_size)
+    sizes = [size for size in (config.max_batch_size, tuned.max_batch_size if tuned else 0) if size]
     return RunPlan(
         backend=None if config.backend == "auto" else config.backend,
         prefer=tuned.backend if tuned else None,
-        instances=config.instances or (tuned.instances if tuned else cores.instances),
-        threads=config.threads or (tuned.threads if tuned else cores.threads),
-        max_batch_size=min(largest, tuned.max_batch_size) if tuned else largest,
+        instances=config.instances or (tuned.instances if tuned else 0),
+        threads=config.threads or (tuned.threads if tuned else _spread(config).threads),
+        max_batch_size=min(sizes, default=0),
     )
+
+
+def _spread(config: Config) -> ThreadPlan:
+    # The fake engine never lets go of the interpreter: two of it would only wait for each other.
+    return ThreadPlan(1, 1) if config.backend == "fake" else plan_threads(available_cores())
 
 
 def load(config: Config, bundle: Bundle) -> LoadedModel:
@@ -56,13 +65,16 @@ def load(config: Config, bundle: Bundle) -> LoadedModel:
         opened.callback(first.backend.close)
 
         def another() -> Backend:
-            backend = open_backend(bundle, options, first.backend.name).backend
+            backend = open_backend(bundle, first.options, first.backend.name).backend
             opened.callback(backend.close)
             return backend
 
-        backends = (first.backend, *(another() for _ in range(how.instances - 1)))
+        on_gpu = first.backend.device.startswith("cuda")
+        instances = how.instances or (GPU_INSTANCES if on_gpu else _spread(config).instances)
+        backends = (first.backend, *(another() for _ in range(instances - 1)))
         opened.pop_all()  # all of them are open: they are the model's to close now
-    return LoadedModel(bundle, backends, first.verdict, first.refused, how.threads, how.max_batch_size)
+    largest = batch_limit(bundle.spec.input, first.options.max_batch_size)
+    return LoadedModel(bundle, backends, first.verdict, first.refused, how.threads, largest)
 
 
 def _key_and_value(text: str) -> tuple[str, str]:

@@ -20,6 +20,7 @@ Device = Literal["auto", "cpu", "cuda"]
 BACKENDS: dict[str, str] = {
     "onnxruntime": "server.backends.onnxruntime:load",
     "openvino": "server.backends.openvino:load",
+    "torch": "server.backends.torch:load",
     "fake": "server.backends.fake:load",
 }
 
@@ -33,7 +34,8 @@ def output_names(spec: ModelSpec, *, explain: bool) -> list[str]:
 class BackendOptions:
     """How one instance of a model is to run.
 
-    ``threads`` is the number of threads inside one call of ``run``.
+    ``threads`` is the number of threads inside one call of ``run``. ``max_batch_size`` 0 is the device's usual
+    one; ``selection`` puts a number in its place.
     ``extra`` is engine-specific (provider lists, precision hints); its keys
     begin with the engine's name (``extras.py``).
     """

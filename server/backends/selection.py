@@ -16,17 +16,20 @@ from numpy.typing import NDArray
 
 from model_zoo.bundle import Bundle
 from model_zoo.check import CheckVerdict, compare
-from server.backends import BACKENDS, Backend, BackendOptions
+from server.backends import BACKENDS, Backend, BackendOptions, Device
 from server.backends.batches import batch_limit
 from server.backends.cpu_features import CpuFeatures, cpu_features
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError, CheckFailedError
 from server.backends.onnxruntime_providers import cuda_is_available
+from server.backends.torch import torch_sees_cuda
 
 log = logging.getLogger("quickeye.backends")
 
 # Answers of its own making: no check can pass, and it serves only when asked for by name.
 UNCHECKED = frozenset({"fake"})
 CPU_LINE = ("openvino", "onnxruntime")
+CUDA_LINE = ("torch", "onnxruntime")
+CPU_BATCH, GPU_BATCH = 8, 256  # most pictures of one run, where nobody says
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class OpenedBackend:
-    """An engine that proved itself; ``refused`` holds (engine, reason) of those passed over before it."""
+    """An engine that proved itself; ``refused`` holds (engine, reason) of those passed over before it.
+
+    ``options`` are those that it runs with: its device, and a number for ``max_batch_size``.
+    """
 
     backend: Backend
     verdict: CheckVerdict
     refused: tuple[tuple[str, str], ...]
+    options: BackendOptions
     label: str = ""
 
 
@@ -76,7 +83,7 @@ def open_backend(
             faults.append((candidate.label, error))
             continue
         refused = tuple((label, str(error)) for label, error in faults)
-        return OpenedBackend(backend, verdict, refused, candidate.label)
+        return OpenedBackend(backend, verdict, refused, candidate.options, candidate.label)
     raise _refusal(bundle, options, faults)
 
 
@@ -88,24 +95,36 @@ def candidates(
     prefer: str | None = None,
     features: CpuFeatures | None = None,
     cuda: Callable[[], bool] = cuda_is_available,
+    torch_cuda: Callable[[], bool] = torch_sees_cuda,
 ) -> list[Candidate]:
     """The line of engines for a bundle and device, best first; see ``open_backend``.
 
     Args:
         features: this CPU's; None asks.
-        cuda: whether a GPU engine is installed.
+        cuda: whether ONNX Runtime has its GPU engine.
+        torch_cuda: whether torch finds a GPU.
     """
     line: list[Candidate] = []
     if options.device == "cuda":
-        line = [Candidate(one, options, f"{one} on cuda") for one in ([name] if name else ["onnxruntime"])]
+        for backend in [name] if name else CUDA_LINE:
+            line += _on_cuda(options, backend)
     else:
-        on_cpu = replace(options, device="cpu")
-        if options.device == "auto" and name in (None, "onnxruntime") and bundle.spec.precision != "int8" and cuda():
-            line.append(Candidate("onnxruntime", replace(options, device="cuda"), "onnxruntime on cuda"))
+        if options.device == "auto" and bundle.spec.precision != "int8":
+            if name in (None, "torch") and _has_float_weights(bundle) and torch_cuda():
+                line += _on_cuda(options, "torch")
+            if name in (None, "onnxruntime") and cuda():
+                line += _on_cuda(options, "onnxruntime")
         for backend in [name] if name else CPU_LINE:
-            line += _on_cpu(bundle, on_cpu, backend, features or cpu_features())
-    wanted = [one for one in line if name is not None or one.backend in bundle.spec.runs_on]
+            line += _on_cpu(bundle, _sized(options, "cpu", CPU_BATCH), backend, features or cpu_features())
+    wanted = [one for one in line if name is not None or takes(bundle, one.backend)]
     return sorted(wanted, key=lambda one: one.backend != prefer) if prefer else wanted
+
+
+def takes(bundle: Bundle, backend: str, *, on_gpu: bool = False) -> bool:
+    """``runs_on`` names who takes the graph, and torch takes the float weights; 8-bit graphs are for CPUs."""
+    if on_gpu and bundle.spec.precision == "int8":
+        return False
+    return _has_float_weights(bundle) if backend == "torch" else backend in bundle.spec.runs_on
 
 
 def prove(backend: Backend, bundle: Bundle, max_batch_size: int) -> CheckVerdict:
@@ -131,6 +150,24 @@ def _on_cpu(bundle: Bundle, options: BackendOptions, backend: str, features: Cpu
         extra = {**options.extra, "openvino.precision": "bf16"}
         return [Candidate(backend, replace(options, extra=extra), "openvino bf16"), plain]
     return [plain]
+
+
+def _on_cuda(options: BackendOptions, backend: str) -> list[Candidate]:
+    on_cuda = _sized(options, "cuda", GPU_BATCH)
+    plain = Candidate(backend, on_cuda, f"{backend} on cuda")
+    if backend != "torch" or "torch.precision" in options.extra:
+        return [plain]
+    exact = replace(on_cuda, extra={**on_cuda.extra, "torch.precision": "fp32"})
+    return [Candidate(backend, on_cuda, "torch fp16 on cuda"), Candidate(backend, exact, "torch fp32 on cuda")]
+
+
+def _sized(options: BackendOptions, device: Device, usual: int) -> BackendOptions:
+    return replace(options, device=device, max_batch_size=options.max_batch_size or usual)
+
+
+def _has_float_weights(bundle: Bundle) -> bool:
+    spec = bundle.spec
+    return spec.architecture is not None and bundle.weights_path is not None and spec.precision != "int8"
 
 
 def _open(bundle: Bundle, candidate: Candidate) -> tuple[Backend, CheckVerdict]:

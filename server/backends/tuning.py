@@ -54,14 +54,19 @@ class _File(BaseModel):
     plans: dict[str, _PlanPart] = Field(default_factory=dict, max_length=MAX_PLANS)
 
 
-def tuning_path(environment: Mapping[str, str] | None = None) -> Path:
-    """``tuning.json`` in $QUICKEYE_CACHE_DIR, $XDG_CACHE_HOME/quickeye or ~/.cache/quickeye, whichever is set first."""
+def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """$QUICKEYE_CACHE_DIR, $XDG_CACHE_HOME/quickeye or ~/.cache/quickeye, whichever is set first."""
     values = os.environ if environment is None else environment
     if folder := values.get("QUICKEYE_CACHE_DIR"):
-        return Path(folder) / "tuning.json"
+        return Path(folder)
     cache = values.get("XDG_CACHE_HOME")
     home = values.get("HOME") or Path.home()
-    return (Path(cache) if cache else Path(home) / ".cache") / "quickeye" / "tuning.json"
+    return (Path(cache) if cache else Path(home) / ".cache") / "quickeye"
+
+
+def tuning_path(environment: Mapping[str, str] | None = None) -> Path:
+    """``tuning.json`` in the ``cache_folder``."""
+    return cache_folder(environment) / "tuning.json"
 
 
 def engine_versions() -> dict[str, str]:

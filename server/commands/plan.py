@@ -115,8 +115,7 @@ def _measured(flags: argparse.Namespace) -> Measured:
     if flags.source is None:
         bundle = find_bundle(flags.model, flags.store)
         pictures, _ = encoded_pictures(bundle, flags.images)
-        largest = flags.max_batch_size or Config().max_batch_size
-        config = Config(device=flags.device, backend=flags.backend, max_batch_size=largest)
+        config = Config(device=flags.device, backend=flags.backend, max_batch_size=flags.max_batch_size or 0)
         _say(f"measuring for {flags.seconds:g} s")
         return measure(bundle, pictures, config, flags.seconds)
     if "://" in flags.source:

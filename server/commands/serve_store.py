@@ -6,8 +6,10 @@ import sys
 
 from server.app import App
 from server.backends import BACKENDS
+from server.backends.errors import BackendUnavailableError
 from server.commands.config_flags import add_flags, resolved
 from server.config import Config, ConfigError
+from server.float_models import with_float_models
 from server.logs import set_up_logs
 from server.serving import CannotListenError, listen, run
 from server.tracing.opening import TracingUnavailableError, must_be_available
@@ -30,7 +32,8 @@ def serve_store(arguments: list[str]) -> int:
     set_up_logs(config.log_format, config.log_level)
     try:
         sock = listen(config.host, config.port)
-    except CannotListenError as error:
+        config = with_float_models(config)
+    except (CannotListenError, BackendUnavailableError) as error:
         print(f"quickeye serve: {error}", file=sys.stderr)
         return 1
     port: int = sock.getsockname()[1]

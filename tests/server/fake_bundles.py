@@ -13,10 +13,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save
 
 from model_zoo.bundle import Bundle, BundleDraft, write_bundle
 from model_zoo.check import CheckSet, synthetic_pictures
-from model_zoo.spec import InputSpec, OutputSpec, Precision, Resize
+from model_zoo.spec import ArchitectureRef, InputSpec, OutputSpec, Precision, Resize
 
 Array = NDArray[np.generic]
 LOGITS = OutputSpec("logits", "logits", "softmax")
@@ -27,7 +28,10 @@ CELLS = (4, 4)
 
 @dataclass(frozen=True, slots=True)
 class MeanColour:
-    """Which bundle to make: ``rows`` fixes the graph to a batch, ``embedding`` and ``maps`` add an output each."""
+    """Which bundle to make: ``rows`` fixes the graph to a batch, ``embedding`` and ``maps`` add an output each.
+
+    ``network`` adds the architecture ``mean_colour`` (``mean_colour_network.py``) and its float weights.
+    """
 
     name: str = "mean_colour"
     classes: int = 10
@@ -37,6 +41,7 @@ class MeanColour:
     rows: int | None = None
     embedding: bool = False
     maps: bool = False
+    network: bool = False
     precision: Precision = "fp32"
     runs_on: tuple[str, ...] = ("onnxruntime", "openvino")
 
@@ -129,7 +134,13 @@ class MeanColour:
             source="tests",
             precision=self.precision,
             runs_on=self.runs_on,
+            architecture=ArchitectureRef("mean_colour", {"channels": self.channels}) if self.network else None,
+            weights=self._safetensors() if self.network else None,
         )
+
+    def _safetensors(self) -> bytes:
+        weights, bias = self.weights()
+        return save({"linear.weight": np.ascontiguousarray(weights.T), "linear.bias": bias})
 
 
 def mean_colour(store: Path, kind: MeanColour = MeanColour()) -> Bundle:

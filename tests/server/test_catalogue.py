@@ -15,6 +15,7 @@ from model_zoo.bundle import Bundle
 from model_zoo.check import CheckVerdict
 from model_zoo.errors import BundleError, UnknownModelError
 from model_zoo.store import Store
+from server.backends import BACKENDS
 from server.catalogue import Catalogue
 from server.config import Config
 from server.errors import DrainingError, ForbiddenError, ModelUnavailableError
@@ -141,6 +142,30 @@ def test_a_version_that_our_engine_does_not_run_is_passed_over(tmp_path: Path) -
             assert versions(catalogue) == [("plum", 1)]
             await catalogue.load("plum", 2)
             assert versions(catalogue) == [("plum", 1), ("plum", 2)], "asked for by name, it is tried"
+
+    asyncio.run(scenario())
+
+
+def test_on_a_gpu_the_newest_float_version_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKENDS, "onnxruntime", "tests.server.test_loading:load_on_gpu")
+    for precision in ("fp32", "fp32", "int8"):
+        MeanColour(name="plum", precision=precision).write(tmp_path)
+
+    async def scenario() -> None:
+        async with catalogue_of(tmp_path, device="cuda") as catalogue:
+            await catalogue.load_configured()
+            assert versions(catalogue) == [("plum", 2)]
+
+    asyncio.run(scenario())
+
+
+def test_only_8_bit_versions_for_a_gpu_are_refused_with_the_reason(tmp_path: Path) -> None:
+    MeanColour(name="plum", precision="int8").write(tmp_path)
+
+    async def scenario() -> None:
+        async with catalogue_of(tmp_path, device="cuda") as catalogue:
+            with pytest.raises(ModelUnavailableError, match="device 'cuda', which takes float bundles"):
+                await catalogue.load_configured()
 
     asyncio.run(scenario())
 

@@ -44,7 +44,7 @@ def test_several_values_are_separated_by_commas() -> None:
         ({"timeout_ms": -1}, "timeout_ms"),
         ({"timeout_ms": "inf"}, "timeout_ms"),
         ({"rate_limit_per_s": "inf"}, "not infinity"),
-        ({"max_batch_size": 0}, "max_batch_size"),
+        ({"max_batch_size": -1}, "max_batch_size"),
         ({"host": ""}, "not empty"),
     ],
 )

@@ -1,11 +1,21 @@
 """Bundles that every engine is tried on, written once."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from model_zoo.architectures import ARCHITECTURES
 from model_zoo.bundle import Bundle
 from tests.server.fake_bundles import MeanColour
+
+
+@pytest.fixture(scope="session", autouse=True)
+def architecture() -> Iterator[None]:
+    """The tests' own network is in the table."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "mean_colour", "tests.server.mean_colour_network:mean_colour")
+        yield
 
 
 @pytest.fixture(scope="session")

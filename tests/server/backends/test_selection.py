@@ -169,6 +169,32 @@ def test_a_gpu_comes_first_where_there_is_one(bundle: Bundle) -> None:
     assert [one.label for one in candidates(bundle, BackendOptions("cuda"))] == ["onnxruntime on cuda"]
 
 
+def test_float_weights_go_to_torch_on_a_gpu_in_half_precision_first(store: Path) -> None:
+    network = MeanColour(name="network", network=True).write(store)
+    found = {"cuda": lambda: True, "torch_cuda": lambda: True}
+    labels = ["torch fp16 on cuda", "torch fp32 on cuda", "onnxruntime on cuda"]
+    assert [one.label for one in candidates(network, BackendOptions("cuda"), **found)] == labels
+    line = candidates(network, BackendOptions("auto"), features=AVX2, **found)
+    assert [one.label for one in line] == [*labels, "openvino", "onnxruntime"]
+    assert [one.options.extra.get("torch.precision") for one in line[:3]] == [None, "fp32", None]
+    by_hand = BackendOptions("cuda", extra={"torch.precision": "fp16"})
+    assert [one.label for one in candidates(network, by_hand, "torch", **found)] == ["torch on cuda"]
+    assert [one.label for one in candidates(network, CPU, features=AVX2, **found)] == ["openvino", "onnxruntime"]
+
+
+def test_a_graph_without_float_weights_does_not_go_to_torch(bundle: Bundle) -> None:
+    line = candidates(bundle, BackendOptions("cuda"), cuda=lambda: True, torch_cuda=lambda: True)
+    assert [one.label for one in line] == ["onnxruntime on cuda"]
+
+
+def test_a_gpu_takes_larger_batches_where_nobody_says(bundle: Bundle) -> None:
+    open_size = BackendOptions("auto", max_batch_size=0)
+    line = candidates(bundle, open_size, features=AVX2, cuda=lambda: True)
+    assert [one.options.max_batch_size for one in line] == [256, 8, 8]
+    asked = candidates(bundle, BackendOptions("auto", max_batch_size=4), features=AVX2, cuda=lambda: True)
+    assert [one.options.max_batch_size for one in asked] == [4, 4, 4]
+
+
 def test_int8_stays_on_the_cpu(bundle: Bundle) -> None:
     int8 = replace(bundle, spec=replace(bundle.spec, precision="int8"))
     line = candidates(int8, BackendOptions("auto"), features=AMX, cuda=lambda: True)

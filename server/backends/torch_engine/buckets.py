@@ -1,0 +1,39 @@
+"""The batch sizes an engine is prepared for: recorded graphs have one size each, so a batch goes into the next larger.
+
+A size that the device's memory does not hold is given up, with all above it; what no longer fits in one goes in parts.
+"""
+
+from collections.abc import Iterator
+
+
+def bucket_sizes(largest: int) -> list[int]:
+    """1, 2, 4, 8 … and ``largest`` itself, rising."""
+    return [size for size in (2**power for power in range(9)) if size < largest] + [largest]
+
+
+class Buckets:
+    """Rising sizes; the largest may be given up, the smallest not."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        self._sizes = sorted(sizes)
+
+    @property
+    def largest(self) -> int:
+        """The most pictures of one run."""
+        return self._sizes[-1]
+
+    def lower(self, below: int) -> bool:
+        """Give up all sizes from ``below`` on; False, and nothing changed, where none would be left."""
+        kept = [size for size in self._sizes if size < below]
+        if kept:
+            self._sizes = kept
+        return bool(kept)
+
+    def fit(self, images: int) -> int:
+        """The smallest size that holds so many pictures, at most ``largest``."""
+        return next(size for size in self._sizes if size >= images)
+
+    def parts(self, images: int) -> Iterator[tuple[int, int]]:
+        """(first, one past the last) of the runs that so many pictures take, each at most ``largest``."""
+        for start in range(0, images, self.largest):
+            yield start, min(images, start + self.largest)

@@ -1,0 +1,117 @@
+"""What running batches needs of a device: memory, a stream, recorded graphs, and waiting without burning a core.
+
+``TorchDevice`` is the seam: CUDA's does it all, the CPU's runs at once and records nothing, and the tests have one
+that fails when asked to.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Launch = Callable[[], None]
+
+WARM_UPS = 3  # runs before one is recorded: libraries choose their kernels and take their memory in the first
+_recording = threading.Lock()  # one at a time in a process: a recording sees what other threads allocate
+
+
+class TorchDevice(Protocol):
+    """One instance's share of a device. Used by one thread at a time."""
+
+    place: torch.device
+    records: bool
+
+    def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Memory of the host from which copies to the device do not wait."""
+
+    def stream(self) -> AbstractContextManager[object]:
+        """Inside, work goes to this instance's own queue of the device."""
+
+    def record(self, work: Launch) -> Launch:
+        """Run ``work`` a few times, then write down what it asks of the device; what is returned asks it again."""
+
+    def wait(self) -> None:
+        """Until the queue is empty; other threads run meanwhile."""
+
+    def release(self) -> None:
+        """Give cached memory back."""
+
+
+class CpuDevice:
+    """Runs where it is called; ``threads`` inside one run."""
+
+    place = torch.device("cpu")
+    records = False
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._set = threading.local()
+
+    def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Any memory."""
+        return torch.empty(shape, dtype=dtype)
+
+    def stream(self) -> AbstractContextManager[object]:
+        """Nothing to switch; torch keeps its number of threads for each calling thread."""
+        if not hasattr(self._set, "done"):
+            torch.set_num_threads(self._threads)
+            self._set.done = True
+        return nullcontext()
+
+    def record(self, work: Launch) -> Launch:
+        """A CPU has no graphs.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("a CPU records no graphs")
+
+    def wait(self) -> None:
+        """All is done."""
+
+    def release(self) -> None:
+        """Nothing is cached."""
+
+
+class CudaDevice:
+    """A stream of one GPU, and a pool of memory for the graphs recorded on it."""
+
+    records = True
+
+    def __init__(self, number: int) -> None:
+        self.place = torch.device("cuda", number)
+        self._stream = torch.cuda.Stream(self.place)  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()
+        self._done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+
+    def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Pinned."""
+        return torch.empty(shape, dtype=dtype, pin_memory=True)
+
+    def stream(self) -> AbstractContextManager[object]:
+        """This instance's."""
+        return torch.cuda.stream(self._stream)
+
+    def record(self, work: Launch) -> Launch:
+        """A CUDA graph, from the instance's pool."""
+        graph = torch.cuda.CUDAGraph()
+        with _recording:
+            with torch.cuda.stream(self._stream):
+                for _ in range(WARM_UPS):
+                    work()
+            self._stream.synchronize()
+            with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
+                work()
+        return graph.replay
+
+    def wait(self) -> None:
+        """Sleeps until the last work of the stream is done."""
+        self._done.record(self._stream)
+        self._done.synchronize()
+
+    def release(self) -> None:
+        """Torch's cache of this process."""
+        torch.cuda.empty_cache()

@@ -1,0 +1,96 @@
+"""From a bundle's float weights to a module that takes pixels, for the ``torch`` backend.
+
+The graph in ``model.onnx`` is not read. What is computed instead is the bundle's ``architecture`` with its
+``weights.safetensors``, batch norms folded in, and the normalisation that the manifest records; the bundle's check
+then holds the answers against those the graph was written with.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, fx, nn
+
+from model_zoo.bundle import Bundle
+from model_zoo.errors import ModelZooError
+from model_zoo.spec import CLASS_ACTIVATION, InputSpec
+from model_zoo.weights import restore
+from server.backends.errors import BackendLoadError
+from server.backends.torch_engine.fold import find_pooled, traced, with_features
+
+Precision = Literal["fp32", "fp16"]
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
+
+
+class PixelNetwork(nn.Module):
+    """uint8 (N, H, W, C) → float32 logits (N, classes), computed in ``dtype`` and in channels-last memory.
+
+    ``maps`` gives the class-activation maps, where the network ends in a mean and a linear layer.
+    """
+
+    def __init__(self, network: nn.Module, spec: InputSpec, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._dtype = dtype
+        self.explains = False
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("mean", torch.tensor(spec.graph_mean, dtype=torch.float64).float().view(1, -1, 1, 1))
+        scale = 1.0 / torch.tensor(spec.graph_std, dtype=torch.float64)
+        self.register_buffer("scale", scale.float().view(1, -1, 1, 1))
+        self.body: nn.Module
+        try:
+            module = traced(network)
+        except Exception:  # noqa: BLE001 - any fault of a tracer: the network runs as it is written
+            self.body = network.eval()
+        else:
+            self.body = module
+            self._find_maps(module, spec)
+        self.body.to(dtype=dtype)
+        for parameter in self.body.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, H, W, C) uint8 → (N, classes)."""
+        logits: Tensor = self.body(self._normalised(images))
+        return logits.float()
+
+    def maps(self, images: Tensor) -> Tensor:
+        """(N, H, W, C) uint8 → which places speak for the best class (N, h, w); only where it ``explains``."""
+        logits, features = self.with_features(self._normalised(images))
+        rows: Tensor = self.linear.weight[logits.argmax(1)]
+        return torch.einsum("nc,nchw->nhw", rows.float(), features.float())
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        planes = images.permute(0, 3, 1, 2).float()  # NHWC memory, seen as NCHW: nothing is moved
+        return ((planes - self.mean) * self.scale).to(self._dtype)
+
+    def _find_maps(self, module: fx.GraphModule, spec: InputSpec) -> None:
+        generator = torch.Generator().manual_seed(0)
+        example = torch.randn((1, spec.channels, spec.height, spec.width), generator=generator)
+        pooled = find_pooled(module, example)
+        if pooled is not None:
+            self.with_features, self.linear = with_features(module, pooled), pooled.linear
+            self.explains = True
+
+
+def pixel_network(bundle: Bundle, precision: Precision) -> PixelNetwork:
+    """The network of a bundle, on the CPU.
+
+    Raises:
+        BackendLoadError: the bundle is 8-bit, has no float weights of a known architecture, or outputs that this
+            network does not have.
+    """
+    spec = bundle.spec
+    if spec.precision == "int8":
+        parent = f", '{spec.parent}'" if spec.parent else ""
+        raise BackendLoadError(f"torch runs float weights: serve the float model this one was made of{parent}")
+    try:
+        network = PixelNetwork(restore(bundle), spec.input, DTYPES[precision])
+    except ModelZooError as error:
+        raise BackendLoadError(f"torch needs an architecture and its float weights: {error}") from error
+    for output in spec.outputs:
+        if output.name == CLASS_ACTIVATION and network.explains:
+            continue
+        if output is not spec.outputs[0] or output.kind != "logits":
+            raise BackendLoadError(f"torch gives logits and class-activation maps, not the output '{output.name}'")
+    return network.requires_grad_(False).eval()

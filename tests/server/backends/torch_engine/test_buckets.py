@@ -1,0 +1,35 @@
+"""Sizes: which one a batch goes into, and what is left when memory runs out."""
+
+import pytest
+
+from server.backends.torch_engine.buckets import Buckets, bucket_sizes
+
+
+@pytest.mark.parametrize(
+    ("largest", "sizes"),
+    [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8]), (256, [1, 2, 4, 8, 16, 32, 64, 128, 256])],
+)
+def test_sizes_double_up_to_the_largest(largest: int, sizes: list[int]) -> None:
+    assert bucket_sizes(largest) == sizes
+
+
+def test_a_batch_goes_into_the_smallest_that_holds_it() -> None:
+    buckets = Buckets([1, 2, 4, 6])
+    assert [buckets.fit(images) for images in range(1, 7)] == [1, 2, 4, 4, 6, 6]
+
+
+def test_sizes_are_given_up_from_above_and_the_last_is_kept() -> None:
+    buckets = Buckets([1, 2, 4, 8])
+    assert buckets.lower(4)
+    assert buckets.largest == 2
+    assert buckets.lower(2)
+    assert not buckets.lower(1)
+    assert buckets.largest == 1
+
+
+@pytest.mark.parametrize("images", range(1, 20))
+def test_parts_cover_every_picture_once_in_order(images: int) -> None:
+    buckets = Buckets([1, 2, 4])
+    rows = [row for start, end in buckets.parts(images) for row in range(start, end)]
+    assert rows == list(range(images))
+    assert all(end - start <= 4 for start, end in buckets.parts(images))

@@ -1,0 +1,166 @@
+"""Ways to run, and what happens when one fails: on a device that only pretends to record."""
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from server.backends.errors import BackendLoadError
+from server.backends.torch_engine.device import CpuDevice, Launch
+from server.backends.torch_engine.network import PixelNetwork
+from server.backends.torch_engine.runner import RECORDED, TorchRunner, prepare, refuse_mode, run_in_parts
+from tests.server.fake_bundles import MeanColour
+from tests.server.mean_colour_network import mean_colour
+
+KIND = MeanColour(classes=5)
+LIMIT = 8
+
+
+class Recorder:
+    """A CPU that keeps what is to be recorded, and fails when told to.
+
+    ``fails`` gets how many recordings there were before, and may raise; ``wrong`` spoils what is launched.
+    """
+
+    place = torch.device("cpu")
+    records = True
+
+    def __init__(self, fails: Callable[[int], None] = lambda count: None, wrong: bool = False) -> None:
+        self.recorded = self.launched = self.released = 0
+        self._fails = fails
+        self._wrong = wrong
+
+    def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return torch.empty(shape, dtype=dtype)
+
+    def stream(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def record(self, work: Launch) -> Launch:
+        self._fails(self.recorded)
+        self.recorded += 1
+
+        def launch() -> None:
+            self.launched += 1
+            if not self._wrong:
+                work()
+
+        return launch
+
+    def wait(self) -> None:
+        pass
+
+    def release(self) -> None:
+        self.released += 1
+
+
+def network() -> PixelNetwork:
+    torch.manual_seed(0)
+    return PixelNetwork(mean_colour(KIND.classes), KIND.input, torch.float32).requires_grad_(False).eval()
+
+
+def pictures(count: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(count).integers(0, 256, (count, KIND.height, KIND.width, 3), np.uint8)
+
+
+def expected(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with torch.no_grad():
+        logits: NDArray[np.float32] = network()(torch.from_numpy(batch)).numpy()
+    return logits
+
+
+def fail_from(first: int, error: Exception) -> Callable[[int], None]:
+    def fails(count: int) -> None:
+        if count >= first:
+            raise error
+
+    return fails
+
+
+def test_every_size_is_recorded_once_and_one_launch_answers_a_batch() -> None:
+    device = Recorder()
+    runner = TorchRunner(network(), KIND.input, LIMIT, device, "graph")
+    assert device.recorded == 4  # 8, 4, 2, 1
+    for count in range(1, LIMIT + 1):
+        before = device.launched
+        np.testing.assert_allclose(runner.run(pictures(count)), expected(pictures(count)), atol=1e-5)
+        assert device.launched == before + 1
+
+
+def test_what_the_last_batch_left_does_not_show() -> None:
+    runner = TorchRunner(network(), KIND.input, LIMIT, Recorder(), "graph")
+    runner.run(pictures(8))
+    np.testing.assert_allclose(runner.run(pictures(5)), expected(pictures(5)), atol=1e-5)
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("operation not permitted when stream is capturing"), ValueError("odd")])
+def test_a_way_that_fails_is_passed_over_with_a_word(fault: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    device = Recorder(fail_from(2, fault))
+    with caplog.at_level(logging.WARNING):
+        runner = prepare(network(), KIND.input, LIMIT, device, ("graph", "eager"))
+    assert runner.mode == "eager"
+    assert "graph failed, the next way is taken" in caplog.text and str(fault) in caplog.text
+    assert device.released
+    np.testing.assert_allclose(runner.run(pictures(3)), expected(pictures(3)), atol=1e-5)
+
+
+def test_a_recording_with_other_answers_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    runner = prepare(network(), KIND.input, LIMIT, Recorder(wrong=True), ("graph", "eager"))
+    assert runner.mode == "eager"
+    assert "batches of 8: answers differ" in caplog.text
+
+
+def test_when_no_way_is_left_all_reasons_are_told() -> None:
+    with pytest.raises(BackendLoadError, match=r"can't run the network on cpu: graph: first; graph: first"):
+        prepare(network(), KIND.input, LIMIT, Recorder(fail_from(0, RuntimeError("first"))), ("graph", "graph"))
+
+
+def test_a_cpu_records_nothing_and_is_passed_over() -> None:
+    assert prepare(network(), KIND.input, 2, CpuDevice(1), ("graph", "eager")).mode == "eager"
+
+
+def test_sizes_that_memory_does_not_hold_are_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    def fails(count: int) -> None:
+        if count == 0 and not tried:
+            tried.append(count)
+            raise torch.OutOfMemoryError("no memory")
+
+    tried: list[int] = []
+    device = Recorder(fails)
+    runner = prepare(network(), KIND.input, LIMIT, device, ("graph", "eager"))
+    assert (runner.mode, runner.buckets.largest) == ("graph", 4)
+    assert "no memory for batches of 8 pictures: at most 4 run together" in caplog.text
+    np.testing.assert_allclose(run_in_parts(runner, pictures(7)), expected(pictures(7)), atol=1e-5)
+
+
+def test_no_memory_for_a_single_picture_is_no_way_to_run() -> None:
+    with pytest.raises(BackendLoadError, match="no memory"):
+        prepare(network(), KIND.input, 4, Recorder(fail_from(0, torch.OutOfMemoryError("no memory"))), ("graph",))
+
+
+def test_a_lowered_runner_gives_memory_back_and_goes_on() -> None:
+    device = Recorder()
+    runner = TorchRunner(network(), KIND.input, LIMIT, device, "graph")
+    assert runner.lower(4)
+    assert device.released == 1
+    assert runner.buckets.largest == 2
+    np.testing.assert_allclose(run_in_parts(runner, pictures(8)), expected(pictures(8)), atol=1e-5)
+    assert runner.lower(2)
+    assert not runner.lower(1)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, in what it imports to compile
+def test_compiled_answers_are_the_same() -> None:
+    runner = TorchRunner(network(), KIND.input, 2, CpuDevice(1), "compiled")
+    np.testing.assert_allclose(runner.run(pictures(2)), expected(pictures(2)), atol=1e-4)
+
+
+def test_modes_go_by_their_names() -> None:
+    assert [refuse_mode(mode) for mode in RECORDED] == list(RECORDED)
+    with pytest.raises(BackendLoadError, match="must be one of compiled"):
+        refuse_mode("fast")
