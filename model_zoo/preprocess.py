@@ -122,6 +122,43 @@ def prepare(
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """A picture decoded as far as its model needs, for a device to resize.
+
+    Attributes:
+        pixels: uint8, (H, W, spec.channels), C-contiguous, not turned yet.
+        height, width: in px, of the whole picture as it is stored: ``pixels`` may be smaller.
+        eighths: of that size at which it was decoded.
+        orientation: EXIF's, still to be applied.
+    """
+
+    pixels: Pixels
+    height: int
+    width: int
+    eighths: int
+    orientation: int
+
+
+def decode_for(data: bytes | memoryview, header: Header, spec: InputSpec, times: PrepareTimes | None = None) -> Stored:
+    """The first half of ``prepare``: a large photo is decoded smaller, as it does.
+
+    Args:
+        data, header, times: as ``prepare``.
+    Raises:
+        PictureError: as ``decode``.
+        ValueError: the spec gives no fixed size.
+    """
+    started_s = time.perf_counter()
+    found = decode_stored(data, header, spec.colour, _landing(header.upright_size, spec).keep)
+    pixels = found if isinstance(found, np.ndarray) else to_array(found)
+    eighths = (jpeg_scale(pixels, header) if isinstance(found, np.ndarray) else None) or 8
+    height, width = pixels.shape[:2] if eighths == 8 else (header.height, header.width)
+    if times is not None:
+        times.decode_s = time.perf_counter() - started_s
+    return Stored(np.ascontiguousarray(pixels), height, width, eighths, pending_orientation(header))
+
+
+@dataclass(frozen=True, slots=True)
 class _Landing:
     """Where upright pictures of one size land in one input, and each way of getting them there, worked out once.
 

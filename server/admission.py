@@ -25,7 +25,10 @@ PROBE_EVERY = 32  # one batch in so many tries a size beside the efficient one
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """Bounds of one model's queue and batches."""
+    """Bounds of one model's queue and batches.
+
+    ``sizes`` are those that the engine is prepared for, rising: a batch of another size is padded. Empty: for any.
+    """
 
     max_batch_size: int = 8
     max_queue_delay_s: float = 0.0
@@ -33,6 +36,7 @@ class BatchLimits:
     max_queue_bytes: int = 256 * 2**20
     max_queue_wait_s: float = 0.25
     starvation_s: float = 1.0
+    sizes: tuple[int, ...] = ()
 
 
 class Admission:
@@ -62,6 +66,18 @@ class Admission:
         if self._formed % (2 * PROBE_EVERY):
             return max(1, self.efficient_size // 2)
         return min(self._limits.max_batch_size, 2 * self.efficient_size)
+
+    def without_padding(self, images: int) -> int:
+        """How many of so many pictures to run now: fewer, where two batches take less time than the padded one."""
+        whole = self._padded(images)
+        below = max((size for size in self._limits.sizes if size < images), default=0)
+        if whole == images or not below:
+            return images
+        predict = self.latency.predict
+        return below if predict(below) + predict(self._padded(images - below)) < predict(whole) else images
+
+    def _padded(self, images: int) -> int:
+        return next((size for size in self._limits.sizes if size >= images), images)
 
     def learn(self, images: int, seconds: float) -> None:
         """A batch of ``images`` took this long."""

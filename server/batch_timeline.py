@@ -10,11 +10,12 @@ from typing import Literal
 # full:      it holds ``max_batch_size`` pictures
 # efficient: one more would make no picture cheaper, by the learned t(n)
 # probe:     one batch in 32 tries a size beside the efficient one
+# bucket:    the engine is prepared for this size, and the next one would have taken longer than two batches
 # shared:    the rest was left to other free instances
 # deadline:  one more would have broken the tightest deadline in it
 # empty:     nobody else waited
 # delay:     nobody else came within ``max_queue_delay_ms``
-ClosedBy = Literal["full", "efficient", "probe", "shared", "deadline", "empty", "delay"]
+ClosedBy = Literal["full", "efficient", "probe", "bucket", "shared", "deadline", "empty", "delay"]
 
 
 @dataclass(slots=True, eq=False)
@@ -40,12 +41,13 @@ class BatchTimeline:
 
 
 def closed_by(
-    size: int, left: int, *, wanted: int, share: int, efficient: int, largest: int, company: bool
+    size: int, left: int, *, wanted: int, share: int, bucket: int, efficient: int, largest: int, company: bool
 ) -> ClosedBy:
     """Why a batch of ``size`` did not grow, while ``left`` pictures stood in line.
 
     Args:
         wanted: how many it might have held; ``share``: how many this instance might have taken.
+        bucket: how many of these it was to take; fewer where padding did not pay.
         efficient: the size than which none makes a picture cheaper; ``largest``: the limit.
         company: whether it had been waited for others to come.
     """
@@ -53,8 +55,10 @@ def closed_by(
         return "full"
     if not left:
         return "delay" if company else "empty"
-    if size < min(wanted, share):
+    if size < bucket:
         return "deadline"
+    if bucket < min(wanted, share):
+        return "bucket"
     if share < wanted:
         return "shared"
     return "efficient" if wanted == efficient else "probe"

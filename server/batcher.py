@@ -230,7 +230,7 @@ class Batcher:
         """One batch for the calling instance. Empty when all that waited was late."""
         share = -(-(self._queue.images - self._queue.parked) // self._idle)
         wanted = self._admission.next_size()
-        size = min(wanted, share)
+        size = self._admission.without_padding(min(wanted, share))
         predict = self._admission.latency.predict
         batch: list[Job] = []
         tightest_s = float("inf")
@@ -248,16 +248,17 @@ class Batcher:
             tightest_s = min(tightest_s, job.deadline_s)
         self._admission.running_images += len(batch)
         if self.keeps_timelines and batch:
-            self._keep_timeline(batch, now_s, wanted, share)
+            self._keep_timeline(batch, now_s, wanted, share, size)
         return batch
 
-    def _keep_timeline(self, batch: list[Job], now_s: float, wanted: int, share: int) -> None:
+    def _keep_timeline(self, batch: list[Job], now_s: float, wanted: int, share: int, bucket: int) -> None:
         size, left, limits = len(batch), self._queue.images - self._queue.parked, self.limits
         why = closed_by(
             size,
             left,
             wanted=wanted,
             share=share,
+            bucket=bucket,
             efficient=self._admission.efficient_size,
             largest=limits.max_batch_size,
             company=bool(limits.max_queue_delay_s) and not self._draining,

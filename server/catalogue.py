@@ -215,6 +215,8 @@ class Catalogue:
             yield "quickeye_model_ready", (spec.name, version), 1.0
             yield "quickeye_model_load_seconds", (spec.name, version), model.load_s
             if model is self.find(spec.name):
+                largest = min(getattr(one, "largest_batch", loaded.max_batch_size) for one in loaded.backends)
+                yield "quickeye_largest_batch", (spec.name,), float(largest)
                 for images, seconds in model.batcher.learned().items():
                     yield "quickeye_predicted_batch_seconds", (spec.name, str(images)), seconds
         for name, ended_well in self._last_load_ended_well.items():
@@ -250,7 +252,7 @@ class Catalogue:
         spec = loaded.bundle.spec
         metrics = ModelMetrics(self._metrics, spec.name, len(loaded.bundle.labels))
         history = self.batches.of(spec.name) if self.batches is not None else None
-        limits = batch_limits(self._config, loaded.max_batch_size)
+        limits = batch_limits(self._config, loaded)
         model = ServedModel(loaded, limits, metrics, history=history, tracing=self._tracing)
         warming = asyncio.ensure_future(asyncio.to_thread(warm_up, model))
         try:

@@ -4,6 +4,9 @@ A picture that cannot be decoded fails alone, before the batch is formed. What t
 engine returns is counted before any answer leaves. Nothing that happens to one
 batch ends the thread: a fault of ours fails that batch and is logged.
 
+Where the engine resizes pictures on its device (``run_stored``), they are only decoded here; a batch with a frame of a
+stream in it, whose thumbnail is wanted, pixels at the model's size or a picture too large is prepared here as ever.
+
 A frame that hardly differs from the last one run of its stream leaves the batch
 before it is run, with that one's scores (``frame_history.py``). What it cost is
 left out of the batch's time, so that the latency model learns of runs alone.
@@ -20,9 +23,9 @@ from numpy.typing import NDArray
 
 from model_zoo.bundle import Bundle
 from model_zoo.errors import PictureError
-from model_zoo.preprocess import PrepareTimes, prepare
+from model_zoo.preprocess import PrepareTimes, Stored, decode_for, prepare
 from server.answers import Answers
-from server.backends import Backend
+from server.backends import Backend, PreparingBackend, preparing
 from server.batcher import Batcher, Clock
 from server.errors import AbandonedError, InternalError
 from server.frame_history import FrameHistory, Thumbnail, thumbnail_of
@@ -56,6 +59,8 @@ class Instance:
             self._spec.input.channels,
         )
         self._pixels: NDArray[np.uint8] = np.empty(shape, np.uint8)
+        self._resizing = preparing(backend)
+        self._stored: list[Stored] = []  # this batch's pictures, where the engine resizes them
         self._thumbnails: dict[int, Thumbnail] = {}  # by row, of this batch's frames with a history
         self._spared_s = 0.0  # spent in this batch on frames that were not run
         name = f"{self._spec.name}/{self._spec.version} instance {number}"
@@ -79,16 +84,19 @@ class Instance:
         """Set ``result`` on every job of a batch; returns how many pictures the engine answered."""
         self._spared_s = 0.0
         self._thumbnails.clear()
-        ready = self._prepare(batch)
+        self._stored.clear()
+        resizing = self._resizing if self._may_resize(batch) else None
+        ready = self._prepare(batch, decode_only=resizing is not None)
         if ready:
             try:
-                self._run(ready)
+                self._run(ready, resizing)
             except Exception:
                 traces = traces_of(ready)
                 log.exception("a batch of %d failed in backend %s", len(ready), self.backend.name, extra=traces)
                 for job in ready:
                     job.result = InternalError("the backend failed")
                 return 0  # how long a failure took teaches nothing
+        self._stored.clear()
         return len(ready)
 
     def timed(self, batch: list[Job]) -> float:
@@ -123,8 +131,18 @@ class Instance:
         except Exception:  # whoever takes the answers must not end the thread either
             log.exception("a batch of %d could not be handed over", len(batch))
 
-    def _prepare(self, batch: list[Job]) -> list[Job]:
-        """Decode and preprocess what is still wanted into the first rows of the batch's memory."""
+    def _may_resize(self, batch: list[Job]) -> bool:
+        """Whether the engine can resize all of them."""
+        if self._resizing is None:
+            return False
+        most = self._resizing.largest_picture_bytes // self._spec.input.channels
+        return all(
+            job.header is not None and job.history is None and job.header.width * job.header.height <= most
+            for job in batch
+        )
+
+    def _prepare(self, batch: list[Job], *, decode_only: bool) -> list[Job]:
+        """Decode and preprocess what is still wanted into the first rows of the batch's memory, or only decode it."""
         ready: list[Job] = []
         for job in batch:
             if job.finished:  # cancelled or expired since it was taken
@@ -133,6 +151,10 @@ class Instance:
             if job.trace is not None:
                 job.trace.begun_s = self._clock()
             try:
+                if decode_only:
+                    self._stored.append(self._stored_of(job))
+                    ready.append(job)
+                    continue
                 self._pixels[len(ready)] = pixels = self._input_of(job)
                 if job.history is not None and self._repeated(job, job.history, pixels, len(ready)):
                     continue
@@ -156,6 +178,14 @@ class Instance:
         job.times.decode, job.times.preprocess = times.decode_s, times.preprocess_s
         return pixels
 
+    def _stored_of(self, job: Job) -> Stored:
+        if job.header is None or isinstance(job.picture, np.ndarray):
+            raise InternalError("pixels are not to be resized")
+        times = PrepareTimes()
+        stored = decode_for(job.picture, job.header, self._spec.input, times)
+        job.times.decode = times.decode_s
+        return stored
+
     def _repeated(self, job: Job, history: FrameHistory, pixels: NDArray[np.uint8], row: int) -> bool:
         """Answer a frame that need not be run; one that must be keeps its thumbnail for then."""
         started_s = self._clock()
@@ -175,7 +205,7 @@ class Instance:
         self._spared_s += times.decode + times.preprocess + times.postprocess
         return True
 
-    def _run(self, ready: list[Job]) -> None:
+    def _run(self, ready: list[Job], resizing: PreparingBackend | None) -> None:
         answers = self._answers
         pixels = self._pixels[: len(ready)]
         explain = answers.explains and any(job.options.explain for job in ready)
@@ -183,7 +213,10 @@ class Instance:
         run_s = self._clock()
         if timeline is not None:
             timeline.run_s, timeline.ran = run_s, len(ready)
-        outputs = self.backend.run(pixels, explain=True) if explain else self.backend.run(pixels)
+        if resizing is not None:
+            outputs = resizing.run_stored(self._stored, explain)
+        else:
+            outputs = self.backend.run(pixels, explain=True) if explain else self.backend.run(pixels)
         ran_s = self._clock()
         if timeline is not None:
             timeline.ran_s = ran_s

@@ -84,10 +84,11 @@ def _key_and_value(text: str) -> tuple[str, str]:
     return key, value
 
 
-def batch_limits(config: Config, max_batch_size: int) -> BatchLimits:
+def batch_limits(config: Config, loaded: LoadedModel) -> BatchLimits:
     """The configuration's bounds in the batcher's units."""
     return BatchLimits(
-        max_batch_size=max_batch_size,
+        max_batch_size=loaded.max_batch_size,
+        sizes=getattr(loaded.backends[0], "batch_sizes", ()),
         max_queue_delay_s=config.max_queue_delay_ms / 1e3,
         max_queue_images=config.max_queue_images,
         max_queue_bytes=config.max_queue_bytes,

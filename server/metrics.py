@@ -45,6 +45,7 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "quickeye_model_ready": ("1 when the model answers.", ("model", "version")),
     "quickeye_model_load_seconds": ("Time to read, check and warm the model.", ("model", "version")),
     "quickeye_model_last_load_successful": ("0 when the last try to load a version of the model failed.", ("model",)),
+    "quickeye_largest_batch": ("Most images that run together; it falls when a GPU's memory runs out.", ("model",)),
     "quickeye_predicted_batch_seconds": ("Learned time of one batch, by its size.", ("model", "batch")),
     "quickeye_stream_sessions": ("Streams open now.", ("model",)),
     "quickeye_gpu_busy_ratio": ("Share of the last moment in which something ran on the GPU.", ("gpu",)),

@@ -6,12 +6,14 @@ conformance suite in ``tests/server/backends``. No web framework is imported
 here: ``optimize`` measures with the code that serves.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model_zoo.preprocess import Stored
 from model_zoo.spec import CLASS_ACTIVATION, ModelSpec
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -71,3 +73,24 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Give the engine's memory back; ``run`` must not be called after."""
+
+
+class PreparingBackend(Backend, Protocol):
+    """A backend that also resizes pictures, on its device."""
+
+    largest_picture_bytes: int
+
+    def run_stored(self, pictures: Sequence[Stored], explain: bool = False) -> tuple[NDArray[np.float32], ...]:
+        """As ``run``, of decoded pictures of any sizes, which need not be in one place.
+
+        Args:
+            pictures: 1 to ``max_batch_size``, each of ``largest_picture_bytes`` at most.
+            explain: as ``run``.
+        Raises:
+            BackendError: as ``run``.
+        """
+
+
+def preparing(backend: Backend) -> PreparingBackend | None:
+    """The backend itself, where it resizes pictures; ``largest_picture_bytes`` 0 is that it does not."""
+    return cast(PreparingBackend, backend) if getattr(backend, "largest_picture_bytes", 0) else None

@@ -12,6 +12,7 @@ const WHY = {
   full: "as large as allowed",
   efficient: "a larger one would make no picture cheaper",
   probe: "a size beside the usual one was tried",
+  bucket: "the next prepared size would have taken longer than two batches",
   shared: "the rest was left to free instances",
   deadline: "one more would have broken a deadline",
   empty: "nobody else waited",

@@ -73,6 +73,13 @@ PROGRAMS = {
         ["rounds", "rate_per_s"],
     ),
     "tracing_cost": (["--seconds", "0.3", "--rounds", "1", "--connections", "2"], ["rows", "connections"]),
+    "gpu": (
+        [
+            *("--device", "cpu", "--network", "grey28_small", "--sizes", "1", "2", "--modes", "eager"),
+            *("--seconds", "0.2", "--images", "IMAGES"),
+        ],
+        ["probe", "engine", "decode", "preprocess", "server"],
+    ),
     "stream_overload": (["--seconds", "1", "--rounds", "1", "--streams", "3"], ["rounds"]),
 }
 NEEDS = {"metrics_truth": pytest.mark.needs_prometheus}

@@ -143,7 +143,7 @@ def test_the_cuda_image_installs_the_extra_for_gpus() -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_it_runs_as_a_number_that_is_not_root_without_a_shell(target: str) -> None:
-    (user,) = of(target, "USER")
+    *_, user = of(target, "USER")
     assert all(part.isdigit() and int(part) > 0 for part in user.rest.split(":"))
     (entry,), (command,) = of(target, "ENTRYPOINT"), of(target, "CMD")
     assert json.loads(entry.rest) + json.loads(command.rest) == ["quickeye", "serve"]

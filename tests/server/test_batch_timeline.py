@@ -128,7 +128,10 @@ def test_a_batch_that_left_somebody_waiting_has_a_reason_for_it(size: int) -> No
     for left in range(4):
         for wanted in range(size, 9):
             for share in range(size, 9):
-                why = closed_by(size, left, wanted=wanted, share=share, efficient=4, largest=8, company=False)
-                assert (why == "full") == (size == 8)
-                assert (why == "empty") == (left == 0 and size < 8)
-                assert (why == "deadline") == (left > 0 and size < min(wanted, share))
+                for bucket in range(size, min(wanted, share) + 1):
+                    sizes = {"wanted": wanted, "share": share, "bucket": bucket}
+                    why = closed_by(size, left, **sizes, efficient=4, largest=8, company=False)
+                    assert (why == "full") == (size == 8)
+                    assert (why == "empty") == (left == 0 and size < 8)
+                    assert (why == "deadline") == (left > 0 and size < bucket)
+                    assert (why == "bucket") == (left > 0 and size == bucket < min(wanted, share) and size < 8)

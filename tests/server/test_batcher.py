@@ -81,6 +81,40 @@ def test_one_slow_run_at_warm_up_does_not_decide_for_good(
     assert last.count(settled) >= len(last) - 2
 
 
+SIZES = (1, 2, 4, 8, 16)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "waiting", "taken"),
+    [
+        pytest.param(lambda size: 0.001 + 0.001 * size, 9, [8, 1], id="sixteen would take longer than eight and one"),
+        pytest.param(lambda size: 0.001 + 0.001 * size, 13, [13], id="hardly any padding"),
+        pytest.param(lambda size: 0.001 + 0.001 * size, 8, [8], id="no padding"),
+        pytest.param(lambda _: 0.010, 9, [9], id="any size takes as long"),
+        pytest.param(lambda size: 0.001 + 0.001 * size, 3, [3], id="a small one is not worth two"),
+    ],
+)
+def test_a_batch_ends_at_a_prepared_size_where_padding_does_not_pay(
+    seconds: Callable[[int], float], waiting: int, taken: list[int]
+) -> None:
+    it = bench(max_batch_size=16, sizes=SIZES)
+    for size in SIZES:
+        it.batcher.learn(size, seconds(size))
+    it.batcher._admission.efficient_size = 16
+    it.batcher.submit([make_job() for _ in range(waiting)])
+    assert [len(it.take()) for _ in taken] == taken
+
+
+def test_an_engine_for_any_size_is_never_cut_short() -> None:
+    it = bench(max_batch_size=16)
+    it.batcher.learn(16, 0.016)
+    it.batcher.learn(8, 0.001)
+    it.batcher.learn(1, 0.001)
+    it.batcher._admission.efficient_size = 16
+    it.batcher.submit([make_job() for _ in range(9)])
+    assert len(it.take()) == 9
+
+
 def test_free_instances_share_what_waits() -> None:
     it = bench(instances=2)
     it.batcher._idle = 1  # another instance sleeps on the condition

@@ -159,6 +159,21 @@ def test_on_a_gpu_the_newest_float_version_answers(tmp_path: Path, monkeypatch: 
     asyncio.run(scenario())
 
 
+def test_the_largest_batch_is_that_of_the_instance_whose_memory_is_least(store: Path) -> None:
+    async def scenario() -> None:
+        async with catalogue_of(store, models=("apple",), instances=2) as catalogue:
+            await catalogue.load_configured()
+
+            def told() -> list[float]:
+                return [value for name, _, value in catalogue.gauges() if name == "quickeye_largest_batch"]
+
+            assert told() == [2]
+            catalogue.find("apple").loaded.backends[1].largest_batch = 1  # type: ignore[attr-defined]
+            assert told() == [1]
+
+    asyncio.run(scenario())
+
+
 def test_only_8_bit_versions_for_a_gpu_are_refused_with_the_reason(tmp_path: Path) -> None:
     MeanColour(name="plum", precision="int8").write(tmp_path)
 

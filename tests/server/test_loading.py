@@ -11,7 +11,7 @@ from model_zoo.architectures import ARCHITECTURES
 from model_zoo.bundle import Bundle
 from server.backends import BACKENDS, Backend, BackendOptions
 from server.config import Config
-from server.loading import GPU_INSTANCES, load
+from server.loading import GPU_INSTANCES, batch_limits, load
 from tests.server.fake_bundles import MeanColour
 
 
@@ -86,5 +86,6 @@ def test_torch_serves_a_network_on_a_cpu_when_it_is_named(bundle: Bundle, monkey
     loaded = load(Config(backend="torch", instances=2), bundle)
     assert [one.name for one in loaded.backends] == ["torch", "torch"]
     assert loaded.verdict.passed
+    assert batch_limits(Config(), loaded).sizes == (1, 2, 4, 8)
     batch = bundle.check().pictures
     np.testing.assert_allclose(loaded.backends[1].run(batch.copy())[0], bundle.check().outputs["logits"], atol=1e-3)

@@ -6,34 +6,53 @@ buffers and graphs, so that one's copies overlap with another's kernels.
 
 Out of memory: the bucket is given up, its memory handed back, and the batch run once more, in parts.
 
+Pictures of any sizes are resized on the GPU, where Triton is installed (``resizing.py``, ``server/backends/ragged``).
+
 Settings: ``torch.precision`` (fp16, fp32), ``torch.mode`` (compiled+graph, compiled, graph, eager; by default the first
-that works), ``torch.device_id``.
+that works), ``torch.preprocess`` (exact, fast, cpu), ``torch.device_id``.
 """
 
+import logging
 import threading
 import weakref
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from model_zoo.bundle import Bundle
+from model_zoo.preprocess import Stored
+from model_zoo.spec import InputSpec
 from server.backends import Backend, BackendOptions, output_names
 from server.backends.batches import batch_limit, refuse_odd_batch
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError
 from server.backends.extras import as_number, own_extras
+from server.backends.ragged import supports
 from server.backends.torch_engine.device import CpuDevice, CudaDevice, TorchDevice
 from server.backends.torch_engine.network import DTYPES, PixelNetwork, Precision, pixel_network
-from server.backends.torch_engine.runner import RECORDED, Mode, TorchRunner, failed, prepare, refuse_mode, run_in_parts
+from server.backends.torch_engine.resizing import Resizing
+from server.backends.torch_engine.runner import RECORDED, Answered, Mode, TorchRunner, failed, prepare, refuse_mode
 
-SETTINGS = ("precision", "mode", "device_id")
+log = logging.getLogger("quickeye.backends")
+
+SETTINGS = ("precision", "mode", "preprocess", "device_id")
+PREPROCESS = ("exact", "fast", "cpu")
+
+# For pictures of one batch on their way, in each instance: a 640×480 photo takes 0.9 MiB, one of 12 MP, decoded
+# smaller, 2.
+PACKED_BYTES_EACH, PACKED_LEAST_BYTES, PACKED_MOST_BYTES = 2**20, 64 * 2**20, 256 * 2**20
 
 _networks: "weakref.WeakValueDictionary[tuple[str, str, str], PixelNetwork]" = weakref.WeakValueDictionary()
 _opening = threading.Lock()
 
 
 class TorchBackend:
-    """One instance; used by one thread at a time. ``limit`` falls where the device's memory proves too small."""
+    """One instance; used by one thread at a time. ``largest_batch`` falls where the device's memory is too small.
+
+    ``batch_sizes`` are those that are prepared, rising.
+    """
 
     name = "torch"
 
@@ -41,6 +60,8 @@ class TorchBackend:
         self.device = device
         self.precision = precision
         self.mode = runner.mode
+        self.largest_picture_bytes = runner.resizing.largest_picture_bytes if runner.resizing else 0
+        self.batch_sizes = runner.buckets.sizes
         self._runner: TorchRunner | None = runner
         self._input = bundle.spec.input
         self._limit = limit
@@ -53,30 +74,54 @@ class TorchBackend:
 
     def run(self, batch: NDArray[np.uint8], explain: bool = False) -> tuple[NDArray[np.float32], ...]:
         """See ``Backend.run``."""
-        if self._runner is None:
-            raise BackendError("this instance is closed")
         refuse_odd_batch(batch, self._input, self._limit)
-        try:
-            try:
-                return self._run(self._runner, batch, explain)
-            except torch.OutOfMemoryError:
-                size = self._runner.buckets.fit(min(len(batch), self._runner.buckets.largest))
-                if not self._runner.lower(size):
-                    raise
-            return self._run(self._runner, batch, explain)
-        except RuntimeError as error:  # torch.OutOfMemoryError is one
-            raise failed(error, len(batch)) from error
+
+        def part(runner: TorchRunner, start: int) -> Answered:
+            return runner.run(batch[start : start + runner.buckets.largest], explain and self._explains)
+
+        return self._in_parts(part, len(batch))
+
+    def run_stored(self, pictures: Sequence[Stored], explain: bool = False) -> tuple[NDArray[np.float32], ...]:
+        """See ``PreparingBackend.run_stored``."""
+        if not 1 <= len(pictures) <= self._limit:
+            raise BackendError(f"a batch of {len(pictures)} pictures: this instance takes 1 to {self._limit}")
+
+        def part(runner: TorchRunner, start: int) -> Answered:
+            return runner.run_stored(pictures[start:], explain and self._explains)
+
+        return self._in_parts(part, len(pictures))
 
     def close(self) -> None:
         """Drop graphs, buffers and, with the last instance, the weights; a second time does nothing."""
         self._runner = None
 
-    def _run(self, runner: TorchRunner, batch: NDArray[np.uint8], explain: bool) -> tuple[NDArray[np.float32], ...]:
-        logits = run_in_parts(runner, batch)
-        if not (explain and self._explains):
-            return (logits,)
-        maps = [runner.maps(batch[start:end]) for start, end in runner.buckets.parts(len(batch))]
-        return logits, np.concatenate(maps)
+    def _in_parts(self, part: Callable[[TorchRunner, int], Answered], images: int) -> tuple[NDArray[np.float32], ...]:
+        """Run them all; where memory runs out, with smaller buckets once more."""
+        runner = self._runner
+        if runner is None:
+            raise BackendError("this instance is closed")
+        try:
+            try:
+                return _all(runner, part, images)
+            except torch.OutOfMemoryError:
+                if not runner.lower(runner.buckets.fit(min(images, runner.buckets.largest))):
+                    raise
+            return _all(runner, part, images)
+        except (RuntimeError, ValueError) as error:  # torch.OutOfMemoryError is a RuntimeError
+            raise failed(error, images) from error
+
+
+def _all(
+    runner: TorchRunner, part: Callable[[TorchRunner, int], Answered], images: int
+) -> tuple[NDArray[np.float32], ...]:
+    answered: list[Answered] = []
+    done = 0
+    while done < images:
+        answered.append(part(runner, done))
+        done += len(answered[-1][0])
+    logits = np.concatenate([logits for logits, _ in answered])
+    maps = [maps for _, maps in answered if maps is not None]
+    return (logits, np.concatenate(maps)) if maps else (logits,)
 
 
 def load(bundle: Bundle, options: BackendOptions) -> Backend:
@@ -93,11 +138,35 @@ def load(bundle: Bundle, options: BackendOptions) -> Backend:
     modes: tuple[Mode, ...] = RECORDED if on_gpu else ("eager",)
     if "mode" in extras:
         modes = (refuse_mode(extras["mode"]),)
-    device = _device(options, _whole_number("torch.device_id", extras.get("device_id", "0")))
+    device = device_for(options, _whole_number("torch.device_id", extras.get("device_id", "0")))
     network = _network(bundle, precision, device.place)
     limit = batch_limit(bundle.spec.input, options.max_batch_size)
     runner = prepare(network, bundle.spec.input, limit, device, modes)
+    _let_resize(runner, bundle.spec.input, limit, device, _preprocess(extras, device))
     return TorchBackend(runner, bundle, limit, options.device if on_gpu else "cpu", precision)
+
+
+def _let_resize(runner: TorchRunner, spec: InputSpec, limit: int, device: TorchDevice, where: str) -> None:
+    """Resize on the device, if that is to be and gives the right pixels; otherwise the CPU does it."""
+    if where == "cpu" or not supports(spec):
+        return
+    capacity = min(PACKED_MOST_BYTES, max(PACKED_LEAST_BYTES, limit * PACKED_BYTES_EACH))
+    try:
+        resizing = Resizing(spec, limit, capacity, device, exact=where == "exact")
+        resizing.refuse_other_pixels()
+    except Exception as error:  # noqa: BLE001 - compilers, drivers and libraries fail in any way
+        device.release()
+        reason = " ".join(str(error).split())[:400] or type(error).__name__
+        log.warning("torch on %s: pictures are resized by the CPU: %s", device.place, reason)
+    else:
+        runner.resizing = resizing
+
+
+def _preprocess(extras: dict[str, str], device: TorchDevice) -> str:
+    where = extras.get("preprocess", "exact" if device.place.type == "cuda" and find_spec("triton") else "cpu")
+    if where not in PREPROCESS:
+        raise BackendLoadError(f"'torch.preprocess' must be one of {', '.join(PREPROCESS)}, not '{where}'")
+    return where
 
 
 def _network(bundle: Bundle, precision: Precision, place: torch.device) -> PixelNetwork:
@@ -110,7 +179,12 @@ def _network(bundle: Bundle, precision: Precision, place: torch.device) -> Pixel
         return network
 
 
-def _device(options: BackendOptions, number: int) -> TorchDevice:
+def device_for(options: BackendOptions, number: int = 0) -> TorchDevice:
+    """The CPU, or a new stream of a GPU.
+
+    Raises:
+        BackendUnavailableError: there is no such GPU.
+    """
     if options.device != "cuda":
         return CpuDevice(options.threads)
     if not torch.cuda.is_available():

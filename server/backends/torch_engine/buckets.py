@@ -3,8 +3,6 @@
 A size that the device's memory does not hold is given up, with all above it; what no longer fits in one goes in parts.
 """
 
-from collections.abc import Iterator
-
 
 def bucket_sizes(largest: int) -> list[int]:
     """1, 2, 4, 8 … and ``largest`` itself, rising."""
@@ -16,6 +14,11 @@ class Buckets:
 
     def __init__(self, sizes: list[int]) -> None:
         self._sizes = sorted(sizes)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Those that are left, rising."""
+        return tuple(self._sizes)
 
     @property
     def largest(self) -> int:
@@ -32,8 +35,3 @@ class Buckets:
     def fit(self, images: int) -> int:
         """The smallest size that holds so many pictures, at most ``largest``."""
         return next(size for size in self._sizes if size >= images)
-
-    def parts(self, images: int) -> Iterator[tuple[int, int]]:
-        """(first, one past the last) of the runs that so many pictures take, each at most ``largest``."""
-        for start in range(0, images, self.largest):
-            yield start, min(images, start + self.largest)

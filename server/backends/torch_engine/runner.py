@@ -12,6 +12,7 @@ no row depends on another.
 """
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
@@ -20,11 +21,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model_zoo.preprocess import Stored
 from model_zoo.spec import InputSpec
 from server.backends.errors import BackendError, BackendLoadError
 from server.backends.torch_engine.buckets import Buckets, bucket_sizes
 from server.backends.torch_engine.device import Launch, TorchDevice
 from server.backends.torch_engine.network import PixelNetwork
+from server.backends.torch_engine.resizing import Resizing
+from server.backends.tuning import cache_folder
+
+Answered = tuple[NDArray[np.float32], NDArray[np.float32] | None]  # logits, and maps where they were asked for
 
 log = logging.getLogger("quickeye.backends")
 
@@ -39,10 +45,14 @@ _SIZES_COMPILED = 64  # of one network: torch gives up at 8 by itself
 
 
 class TorchRunner:
-    """One mode, prepared. Used by one thread at a time; ``buckets`` shrink when memory runs out."""
+    """One mode, prepared. Used by one thread at a time; ``buckets`` shrink when memory runs out.
+
+    ``resizing``, where it is set, brings pictures of other sizes to the network's.
+    """
 
     def __init__(self, network: PixelNetwork, spec: InputSpec, limit: int, device: TorchDevice, mode: Mode) -> None:
         self.mode: Mode = mode
+        self.resizing: Resizing | None = None
         self.buckets = Buckets(bucket_sizes(limit))
         self._network = network
         self._device = device
@@ -57,27 +67,41 @@ class TorchRunner:
         for size in reversed(bucket_sizes(limit)):
             self._prepare(size)
 
-    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 (N, H, W, C) → logits (N, classes), N at most the largest bucket.
+    def run(self, batch: NDArray[np.uint8], explain: bool = False) -> Answered:
+        """uint8 (N, H, W, C) → logits (N, classes), and maps (N, h, w) where asked; N at most the largest bucket.
 
         Raises:
             torch.OutOfMemoryError, RuntimeError: the device failed.
         """
-        count = len(batch)
-        launch = self._launches[self.buckets.fit(count)]
         with torch.inference_mode(), self._device.stream():
             self._upload(batch)
-            launch()
-            self._logits_here[:count].copy_(self._logits[:count], non_blocking=True)
-        self._device.wait()
-        return np.array(self._logits_here[:count].numpy())
+            return self._answered(len(batch), explain)
 
-    def maps(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The class-activation maps of as many pictures, (N, h, w); not recorded, as few ask for them."""
+    def run_stored(self, pictures: Sequence[Stored], explain: bool = False) -> Answered:
+        """As ``run``, of decoded pictures: of as many, from the first on, as there is room for.
+
+        Raises:
+            torch.OutOfMemoryError, RuntimeError: the device failed.
+            ValueError: the first is larger than all room; or there is none, without ``resizing``.
+        """
+        if self.resizing is None:
+            raise ValueError("pictures are not resized here")
+        count = self.resizing.pack(pictures[: self.buckets.largest])
         with torch.inference_mode(), self._device.stream():
-            self._upload(batch)
-            maps: NDArray[np.float32] = self._network.maps(self._pixels[: len(batch)]).cpu().numpy()
-        return maps
+            self.resizing.resize_into(self._pixels[: self.buckets.fit(count)])
+            return self._answered(count, explain)
+
+    def launch(self, size: int) -> None:
+        """Run the bucket of this size on what lies in its pixels, on the current stream, without waiting."""
+        self._launches[size]()
+
+    def _answered(self, count: int, explain: bool) -> Answered:
+        """Run what lies in the first ``count`` pixels. Maps are not recorded, as few ask for them."""
+        self.launch(self.buckets.fit(count))
+        self._logits_here[:count].copy_(self._logits[:count], non_blocking=True)
+        maps = self._network.maps(self._pixels[:count]).cpu().numpy() if explain else None
+        self._device.wait()
+        return np.array(self._logits_here[:count].numpy()), maps
 
     def lower(self, below: int) -> bool:
         """Give up the buckets from ``below`` on and their memory; False where it is the last."""
@@ -156,17 +180,9 @@ def prepare(
     raise BackendLoadError(f"torch can't run the network on {device.place}: {'; '.join(faults)}")
 
 
-def run_in_parts(runner: TorchRunner, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """As ``TorchRunner.run``, for any number of pictures.
-
-    Raises:
-        torch.OutOfMemoryError, RuntimeError: the device failed.
-    """
-    parts = [runner.run(batch[start:end]) for start, end in runner.buckets.parts(len(batch))]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
 def _compiled(network: PixelNetwork) -> Callable[[Tensor], Tensor]:
+    """What was tried out and compiled is kept for the next start."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "torchinductor"))
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _SIZES_COMPILED)
     compiled: Callable[[Tensor], Tensor] = torch.compile(network, mode=_COMPILE_MODE, dynamic=False)
     return compiled

@@ -32,6 +32,7 @@ CONTRACT: dict[str, tuple[str, set[str]]] = {
     "quickeye_model_ready": ("gauge", {"model", "version"}),
     "quickeye_model_load_seconds": ("gauge", {"model", "version"}),
     "quickeye_model_last_load_successful": ("gauge", {"model"}),
+    "quickeye_largest_batch": ("gauge", {"model"}),
     "quickeye_predicted_batch_seconds": ("gauge", {"model", "batch"}),
     "quickeye_event_loop_lag_seconds": ("histogram", set()),
 }
@@ -131,6 +132,7 @@ def test_what_happened_was_counted(found: list[Sample]) -> None:
     ]
     assert {labels["batch"] for name, labels, _ in found if name == "quickeye_predicted_batch_seconds"} >= {"1", "2"}
     assert value(found, "quickeye_model_load_seconds", model=model) > 0
+    assert value(found, "quickeye_largest_batch", model=model) == 2
 
 
 def test_names_that_nobody_serves_are_one_label(found: list[Sample]) -> None:

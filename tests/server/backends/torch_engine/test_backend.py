@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 
 from model_zoo.architectures import build, input_spec
 from model_zoo.bundle import Bundle
+from model_zoo.decode import turn_upright
 from model_zoo.export import Provenance, export_bundle
-from model_zoo.spec import ArchitectureRef
-from server.backends import BackendOptions
+from model_zoo.preprocess import Stored, preprocess
+from model_zoo.spec import ArchitectureRef, InputSpec
+from server.backends import BackendOptions, preparing
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError
+from server.backends.ragged import resizer
+from server.backends.ragged.arguments import RaggedResize
 from server.backends.selection import open_backend, prove
 from server.backends.torch import load
 from server.backends.torch_engine.backend import TorchBackend
+from server.backends.torch_engine.runner import Answered
 from tests.server.fake_bundles import MeanColour
 
 CPU = BackendOptions("cpu", 1, 4)
@@ -91,10 +96,10 @@ def test_out_of_memory_lowers_the_limit_and_the_batch_is_answered(
     assert runner is not None
     whole = runner.run
 
-    def run(part: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(part: NDArray[np.uint8], explain: bool) -> Answered:
         if len(part) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(part)
+        return whole(part, explain)
 
     monkeypatch.setattr(runner, "run", run)
     with pytest.raises(BackendError, match="batch of 4: CUDA out of memory"):
@@ -109,7 +114,7 @@ def test_other_faults_of_the_device_are_told_and_not_repeated(
 ) -> None:
     calls = []
 
-    def run(part: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(part: NDArray[np.uint8], explain: bool) -> Answered:
         calls.append(len(part))
         raise RuntimeError("CUDA error: an illegal memory access\nwas encountered")
 
@@ -118,6 +123,71 @@ def test_other_faults_of_the_device_are_told_and_not_repeated(
         opened.run(pictures(exported, 3))
     assert calls == [3]
     assert opened.largest_batch == 4
+
+
+def stored(spec: InputSpec, sizes: list[tuple[int, int, int]]) -> list[Stored]:
+    generator = np.random.default_rng(1)
+    return [
+        Stored(generator.integers(0, 256, (height, width, spec.channels), np.uint8), height, width, 8, orientation)
+        for height, width, orientation in sizes
+    ]
+
+
+SIZES = [(28, 28, 1), (90, 41, 6), (5, 200, 3), (1, 1, 1)]
+
+
+def test_stored_pictures_are_answered_as_if_the_cpu_had_prepared_them(exported: Bundle) -> None:
+    spec = exported.spec.input
+    backend = load(exported, replace(CPU, extra={"torch.preprocess": "exact"}))
+    resizing = preparing(backend)
+    assert resizing is not None
+    pictures = stored(spec, SIZES)
+    prepared = np.stack([preprocess(turn_upright(one.pixels, one.orientation), spec) for one in pictures])
+    ours, theirs = resizing.run_stored(pictures, explain=True), backend.run(prepared, explain=True)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, atol=0.02 * float(np.abs(other).max()))
+    assert len(resizing.run_stored(pictures[:3])) == 1
+    with pytest.raises(BackendError, match="1 to 4"):
+        resizing.run_stored(pictures * 2)
+
+
+def test_more_than_there_is_room_for_goes_in_turns(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.backends.torch_engine.backend.PACKED_LEAST_BYTES", 0)
+    monkeypatch.setattr("server.backends.torch_engine.backend.PACKED_BYTES_EACH", 16_000)
+    resizing = preparing(load(exported, replace(CPU, extra={"torch.preprocess": "exact"})))
+    assert resizing is not None
+    assert resizing.largest_picture_bytes < 64_000
+    pictures = stored(exported.spec.input, [(150, 200, 1)] * 4)  # 30 kB each: two at once
+    alone = np.concatenate([resizing.run_stored([one])[0] for one in pictures])
+    np.testing.assert_allclose(resizing.run_stored(pictures)[0], alone, atol=1e-4)
+    with pytest.raises(BackendError, match="takes 90000 bytes"):
+        resizing.run_stored(stored(exported.spec.input, [(300, 300, 1)]))
+
+
+def test_on_a_cpu_pictures_stay_with_the_cpu(opened: TorchBackend) -> None:
+    assert preparing(opened) is None
+
+
+def test_a_resize_with_other_pixels_is_not_used(
+    exported: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(device: str) -> RaggedResize:
+        def resize(
+            pixels: torch.Tensor,
+            table: torch.Tensor,
+            out: torch.Tensor,
+            spec: InputSpec,
+            normalisation: torch.Tensor | None = None,
+        ) -> None:
+            resizer(device)(pixels, table, out, spec, normalisation)
+            out += 3
+
+        return resize
+
+    monkeypatch.setattr("server.backends.torch_engine.resizing.resizer", broken)
+    backend = load(exported, replace(CPU, extra={"torch.preprocess": "exact"}))
+    assert preparing(backend) is None
+    assert "pictures are resized by the CPU: resized pixels differ" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -142,6 +212,7 @@ def test_bundles_that_are_not_for_it_are_refused_with_the_reason(kind: MeanColou
         ({"torch.device_id": "-1"}, "'torch.device_id' must be a number"),
         ({"torch.device_id": "0.5"}, "'torch.device_id' must be a whole number"),
         ({"torch.streams": "2"}, "torch has no setting 'torch.streams'"),
+        ({"torch.preprocess": "gpu"}, "'torch.preprocess' must be one of exact, fast, cpu"),
         ({"torch.mode": "graph"}, "a CPU records no graphs"),
     ],
 )

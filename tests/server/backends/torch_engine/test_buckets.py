@@ -24,12 +24,5 @@ def test_sizes_are_given_up_from_above_and_the_last_is_kept() -> None:
     assert buckets.largest == 2
     assert buckets.lower(2)
     assert not buckets.lower(1)
+    assert buckets.sizes == (1,)
     assert buckets.largest == 1
-
-
-@pytest.mark.parametrize("images", range(1, 20))
-def test_parts_cover_every_picture_once_in_order(images: int) -> None:
-    buckets = Buckets([1, 2, 4])
-    rows = [row for start, end in buckets.parts(images) for row in range(start, end)]
-    assert rows == list(range(images))
-    assert all(end - start <= 4 for start, end in buckets.parts(images))

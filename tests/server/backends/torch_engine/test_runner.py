@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor
 from server.backends.errors import BackendLoadError
 from server.backends.torch_engine.device import CpuDevice, Launch
 from server.backends.torch_engine.network import PixelNetwork
-from server.backends.torch_engine.runner import RECORDED, TorchRunner, prepare, refuse_mode, run_in_parts
+from server.backends.torch_engine.runner import RECORDED, TorchRunner, prepare, refuse_mode
 from tests.server.fake_bundles import MeanColour
 from tests.server.mean_colour_network import mean_colour
 
@@ -74,6 +75,11 @@ def expected(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
     return logits
 
 
+def in_parts(runner: TorchRunner, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    largest = runner.buckets.largest
+    return np.concatenate([runner.run(batch[start : start + largest])[0] for start in range(0, len(batch), largest)])
+
+
 def fail_from(first: int, error: Exception) -> Callable[[int], None]:
     def fails(count: int) -> None:
         if count >= first:
@@ -88,14 +94,14 @@ def test_every_size_is_recorded_once_and_one_launch_answers_a_batch() -> None:
     assert device.recorded == 4  # 8, 4, 2, 1
     for count in range(1, LIMIT + 1):
         before = device.launched
-        np.testing.assert_allclose(runner.run(pictures(count)), expected(pictures(count)), atol=1e-5)
+        np.testing.assert_allclose(runner.run(pictures(count))[0], expected(pictures(count)), atol=1e-5)
         assert device.launched == before + 1
 
 
 def test_what_the_last_batch_left_does_not_show() -> None:
     runner = TorchRunner(network(), KIND.input, LIMIT, Recorder(), "graph")
     runner.run(pictures(8))
-    np.testing.assert_allclose(runner.run(pictures(5)), expected(pictures(5)), atol=1e-5)
+    np.testing.assert_allclose(runner.run(pictures(5))[0], expected(pictures(5)), atol=1e-5)
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("operation not permitted when stream is capturing"), ValueError("odd")])
@@ -106,7 +112,7 @@ def test_a_way_that_fails_is_passed_over_with_a_word(fault: Exception, caplog: p
     assert runner.mode == "eager"
     assert "graph failed, the next way is taken" in caplog.text and str(fault) in caplog.text
     assert device.released
-    np.testing.assert_allclose(runner.run(pictures(3)), expected(pictures(3)), atol=1e-5)
+    np.testing.assert_allclose(runner.run(pictures(3))[0], expected(pictures(3)), atol=1e-5)
 
 
 def test_a_recording_with_other_answers_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
@@ -135,7 +141,7 @@ def test_sizes_that_memory_does_not_hold_are_given_up(caplog: pytest.LogCaptureF
     runner = prepare(network(), KIND.input, LIMIT, device, ("graph", "eager"))
     assert (runner.mode, runner.buckets.largest) == ("graph", 4)
     assert "no memory for batches of 8 pictures: at most 4 run together" in caplog.text
-    np.testing.assert_allclose(run_in_parts(runner, pictures(7)), expected(pictures(7)), atol=1e-5)
+    np.testing.assert_allclose(in_parts(runner, pictures(7)), expected(pictures(7)), atol=1e-5)
 
 
 def test_no_memory_for_a_single_picture_is_no_way_to_run() -> None:
@@ -149,15 +155,19 @@ def test_a_lowered_runner_gives_memory_back_and_goes_on() -> None:
     assert runner.lower(4)
     assert device.released == 1
     assert runner.buckets.largest == 2
-    np.testing.assert_allclose(run_in_parts(runner, pictures(8)), expected(pictures(8)), atol=1e-5)
+    np.testing.assert_allclose(in_parts(runner, pictures(8)), expected(pictures(8)), atol=1e-5)
     assert runner.lower(2)
     assert not runner.lower(1)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, in what it imports to compile
-def test_compiled_answers_are_the_same() -> None:
+def test_compiled_answers_are_the_same_and_kernels_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUICKEYE_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     runner = TorchRunner(network(), KIND.input, 2, CpuDevice(1), "compiled")
-    np.testing.assert_allclose(runner.run(pictures(2)), expected(pictures(2)), atol=1e-4)
+    np.testing.assert_allclose(runner.run(pictures(2))[0], expected(pictures(2)), atol=1e-4)
+    assert list((tmp_path / "torchinductor").iterdir())
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")  # the runner set it
 
 
 def test_modes_go_by_their_names() -> None:

@@ -1,0 +1,58 @@
+"""The kernel and its twin; the kernel runs on a GPU where there is one, else in Triton's interpreter.
+
+Triton decides at import whether it interprets, so it is imported here, before any test runs.
+"""
+
+import os
+from importlib import import_module
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage import data
+from sklearn.datasets import load_sample_images
+
+from server.backends.ragged import twin
+from server.backends.ragged.arguments import RaggedResize
+from tests.server.backends.ragged.batches import DEVICE
+
+
+def _import_kernel() -> None:
+    if DEVICE == "cuda":
+        import_module("server.backends.ragged.kernel")
+        return
+    before = os.environ.get("TRITON_INTERPRET")
+    os.environ["TRITON_INTERPRET"] = "1"
+    try:
+        import_module("server.backends.ragged.kernel")
+        import_module("triton.experimental.gluon")  # which the first launch would import
+    finally:
+        del os.environ["TRITON_INTERPRET"]
+        if before is not None:
+            os.environ["TRITON_INTERPRET"] = before
+
+
+if find_spec("triton") is not None:
+    _import_kernel()
+
+
+@pytest.fixture(params=["twin", "kernel"])
+def resize(request: pytest.FixtureRequest) -> RaggedResize:
+    """One after the other."""
+    return twin.resize if request.param == "twin" else request.getfixturevalue("kernel_resize")
+
+
+@pytest.fixture(scope="session")
+def kernel_resize() -> RaggedResize:
+    """The kernel."""
+    pytest.importorskip("triton", reason="needs Triton: pip install triton==3.7.1")
+    resize: RaggedResize = import_module("server.backends.ragged.kernel").resize
+    return resize
+
+
+@pytest.fixture(scope="session")
+def natural() -> list[tuple[str, NDArray[np.uint8]]]:
+    """Natural photos with their names, RGB."""
+    photos = [(name, getattr(data, name)()) for name in ("astronaut", "chelsea", "coffee", "rocket")]
+    return photos + list(zip(("china", "flower"), load_sample_images().images, strict=True))

@@ -1,0 +1,132 @@
+"""An instance whose engine resizes pictures: which batches go that way, and that nothing else changes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from model_zoo.architectures import ARCHITECTURES
+from model_zoo.errors import PictureError
+from model_zoo.preprocess import Stored
+from server.admission import BatchLimits
+from server.backends import Backend, BackendOptions, PreparingBackend, preparing
+from server.backends.torch import load
+from server.batcher import Batcher
+from server.errors import AbandonedError
+from server.frame_history import FrameHistory
+from server.instance import Instance
+from server.job import Answer, Job
+from tests.pictures import encode, oriented, picture
+from tests.server.fake_bundles import MeanColour
+from tests.server.test_instance import job_of
+
+OPTIONS = BackendOptions("cpu", 1, 8)
+KIND = MeanColour(network=True, height=32, width=24)
+
+
+class Watched:
+    """Passes everything on, and counts which way pictures came."""
+
+    def __init__(self, backend: PreparingBackend) -> None:
+        self.name, self.device, self.precision = backend.name, backend.device, backend.precision
+        self.largest_picture_bytes = backend.largest_picture_bytes
+        self.prepared = self.stored = 0
+        self._backend = backend
+
+    def run(self, batch: NDArray[np.uint8], explain: bool = False) -> tuple[NDArray[np.float32], ...]:
+        self.prepared += len(batch)
+        return self._backend.run(batch, explain)
+
+    def run_stored(self, pictures: Sequence[Stored], explain: bool = False) -> tuple[NDArray[np.float32], ...]:
+        self.stored += len(pictures)
+        return self._backend.run_stored(pictures, explain)
+
+    def close(self) -> None:
+        self._backend.close()
+
+
+@pytest.fixture(autouse=True)
+def architecture() -> Iterator[None]:
+    """The tests' own network is in the table."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "mean_colour", "tests.server.mean_colour_network:mean_colour")
+        yield
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    backend = preparing(load(KIND.write(tmp_path), replace(OPTIONS, extra={"torch.preprocess": "exact"})))
+    assert backend is not None
+    return Watched(backend)
+
+
+def instance_of(backend: Backend, store: Path) -> Instance:
+    batcher = Batcher(BatchLimits(max_batch_size=8), lambda refused: None)
+    return Instance(0, backend, KIND.write(store), batcher, lambda batch: None)
+
+
+def scores(job: Job) -> list[tuple[int, float]]:
+    assert isinstance(job.result, Answer), job.result
+    return [(one.index, pytest.approx(one.score, abs=2e-3)) for one in job.result.predictions]
+
+
+def photos() -> list[Job]:
+    files = [oriented("jpeg", orientation) for orientation in range(1, 9)]
+    return [job_of(data, top_k=3) for data in files]
+
+
+def test_pictures_of_all_kinds_are_answered_as_by_the_cpu(watched: Watched, tmp_path: Path) -> None:
+    others = [("png", (31, 200)), ("jpeg", (640, 480)), ("webp", (24, 32)), ("bmp", (1, 1)), ("gif", (300, 20))]
+    files = [encode(picture(*size), kind) for kind, size in others]
+    files += [encode(picture(90, 60).convert("L"), "jpeg"), oriented("tiff", 6)]
+    by_cpu = instance_of(load(KIND.write(tmp_path), OPTIONS), tmp_path)
+    for here, there in zip(
+        (photos(), [job_of(data) for data in files]), (photos(), [job_of(data) for data in files]), strict=True
+    ):
+        assert instance_of(watched, tmp_path).serve(here) == len(here)
+        by_cpu.serve(there)
+        for one, other in zip(here, there, strict=True):
+            assert [(p.index, p.score) for p in one.result.predictions] == scores(other)  # type: ignore[union-attr]
+            assert isinstance(one.result, Answer) and isinstance(other.result, Answer)
+            assert (one.result.width, one.result.height) == (other.result.width, other.result.height)
+    assert (watched.prepared, watched.stored) == (0, len(files) + 8)
+
+
+def test_a_broken_picture_fails_alone(watched: Watched, tmp_path: Path) -> None:
+    whole = encode(picture(640, 480), "jpeg")
+    gone = job_of(whole)
+    gone.finished = True
+    batch = [job_of(whole), job_of(whole[: len(whole) // 2]), gone, job_of(whole)]
+    assert instance_of(watched, tmp_path).serve(batch) == 2
+    assert isinstance(batch[1].result, PictureError)
+    assert isinstance(batch[2].result, AbandonedError)
+    assert scores(batch[0]) == scores(batch[3])
+    assert watched.stored == 2
+
+
+def test_times_are_told(watched: Watched, tmp_path: Path) -> None:
+    jobs = photos()
+    instance_of(watched, tmp_path).serve(jobs)
+    assert all(job.times.decode > 0 and job.times.infer > 0 and job.times.preprocess == 0 for job in jobs)
+
+
+def test_pixels_at_the_model_s_size_and_frames_of_streams_are_prepared_here(watched: Watched, tmp_path: Path) -> None:
+    instance = instance_of(watched, tmp_path)
+    pixels = Job(np.full((32, 24, 3), 90, np.uint8), None, float("inf"))
+    assert instance.serve([*photos()[:2], pixels]) == 3
+    frame = photos()[0]
+    frame.history = FrameHistory(0.5)
+    assert instance.serve([frame]) == 1
+    assert (watched.prepared, watched.stored) == (4, 0)
+
+
+def test_a_picture_too_large_for_the_device_is_prepared_here(watched: Watched, tmp_path: Path) -> None:
+    watched.largest_picture_bytes = 640 * 480 * 3 - 1
+    instance = instance_of(watched, tmp_path)
+    assert instance.serve([job_of(encode(picture(640, 480), "jpeg"))]) == 1
+    assert (watched.prepared, watched.stored) == (1, 0)
+    assert instance.serve([job_of(encode(picture(639, 480), "jpeg"))]) == 1
+    assert (watched.prepared, watched.stored) == (1, 1)
