@@ -17,6 +17,8 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,22 +37,33 @@ from server.tracing.picture_trace import traces_of
 log = logging.getLogger("quickeye.instance")
 
 Deliver = Callable[[list[Job]], None]
+Made = NDArray[np.uint8] | Stored
 
 
 class Instance:
     """Serves one model's batcher with one backend until the batcher is closed.
 
     ``deliver`` gets every batch once, all jobs with their ``result`` set, from
-    this instance's thread.
+    this instance's thread. ``decoders`` share the preparation of a batch, for engines that wait for it on another
+    device; without them this thread does it, as with an instance for every core.
     """
 
-    def __init__(self, number: int, backend: Backend, bundle: Bundle, batcher: Batcher, deliver: Deliver) -> None:
+    def __init__(
+        self,
+        number: int,
+        backend: Backend,
+        bundle: Bundle,
+        batcher: Batcher,
+        deliver: Deliver,
+        decoders: Executor | None = None,
+    ) -> None:
         self.backend = backend
         self.number = number
         self._spec = bundle.spec
         self._answers = Answers(bundle)
         self._batcher = batcher
         self._deliver = deliver
+        self._decoders = decoders
         self._clock: Clock = time.monotonic
         shape = (
             batcher.limits.max_batch_size,
@@ -144,29 +157,40 @@ class Instance:
     def _prepare(self, batch: list[Job], *, decode_only: bool) -> list[Job]:
         """Decode and preprocess what is still wanted into the first rows of the batch's memory, or only decode it."""
         ready: list[Job] = []
-        for job in batch:
-            if job.finished:  # cancelled or expired since it was taken
-                job.result = AbandonedError("nobody waits for this answer")
-                continue
-            if job.trace is not None:
-                job.trace.begun_s = self._clock()
+        make = self._decoded if decode_only else self._input_of
+        each = partial(self._made, make)
+        made = map(each, batch) if self._decoders is None else self._decoders.map(each, batch)
+        for job, one in zip(batch, made, strict=True):
             try:
-                if decode_only:
-                    self._stored.append(self._stored_of(job))
-                    ready.append(job)
+                if isinstance(one, Exception):
+                    job.result = one
                     continue
-                self._pixels[len(ready)] = pixels = self._input_of(job)
-                if job.history is not None and self._repeated(job, job.history, pixels, len(ready)):
-                    continue
-            except PictureError as error:
-                job.result = error
-                continue
-            except Exception:  # no memory, or a fault of a decoder: this picture's alone, not its neighbours'
+                if isinstance(one, Stored):
+                    self._stored.append(one)
+                else:
+                    self._pixels[len(ready)] = one
+                    if job.history is not None and self._repeated(job, job.history, one, len(ready)):
+                        continue
+            except Exception:  # a fault of ours: this picture's alone, not its neighbours'
                 log.exception("a picture could not be prepared", extra=traces_of([job]))
                 job.result = InternalError("the picture could not be prepared")
                 continue
             ready.append(job)
         return ready
+
+    def _made(self, make: Callable[[Job], Made], job: Job) -> Made | Exception:
+        """What one picture becomes, or why it does not; in whichever thread."""
+        if job.finished:  # cancelled or expired since it was taken
+            return AbandonedError("nobody waits for this answer")
+        if job.trace is not None:
+            job.trace.begun_s = self._clock()
+        try:
+            return make(job)
+        except PictureError as error:
+            return error
+        except Exception:  # no memory, or a fault of a decoder
+            log.exception("a picture could not be prepared", extra=traces_of([job]))
+            return InternalError("the picture could not be prepared")
 
     def _input_of(self, job: Job) -> NDArray[np.uint8]:
         if job.header is None:
@@ -178,7 +202,7 @@ class Instance:
         job.times.decode, job.times.preprocess = times.decode_s, times.preprocess_s
         return pixels
 
-    def _stored_of(self, job: Job) -> Stored:
+    def _decoded(self, job: Job) -> Stored:
         if job.header is None or isinstance(job.picture, np.ndarray):
             raise InternalError("pixels are not to be resized")
         times = PrepareTimes()

@@ -18,6 +18,7 @@ from server.backends import Backend
 from server.batch_history import BatchHistory
 from server.batcher import Batcher, Clock
 from server.deadlines import Deadlines
+from server.decoders import decoders_for
 from server.errors import DeadlineExceededError, DrainingError, ServingError, SupersededError
 from server.instance import Instance
 from server.job import Answer, Job
@@ -68,7 +69,7 @@ class ServedModel:
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
         self.instances = [
-            Instance(number, backend, loaded.bundle, self.batcher, self._deliver)
+            Instance(number, backend, loaded.bundle, self.batcher, self._deliver, decoders_for(backend))
             for number, backend in enumerate(loaded.backends)
         ]
 

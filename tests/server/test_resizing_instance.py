@@ -1,8 +1,11 @@
 """An instance whose engine resizes pictures: which batches go that way, and that nothing else changes."""
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,8 @@ from server.admission import BatchLimits
 from server.backends import Backend, BackendOptions, PreparingBackend, preparing
 from server.backends.torch import load
 from server.batcher import Batcher
-from server.errors import AbandonedError
+from server.decoders import decoders_for
+from server.errors import AbandonedError, InternalError
 from server.frame_history import FrameHistory
 from server.instance import Instance
 from server.job import Answer, Job
@@ -63,9 +67,9 @@ def watched(tmp_path: Path) -> Watched:
     return Watched(backend)
 
 
-def instance_of(backend: Backend, store: Path) -> Instance:
+def instance_of(backend: Backend, store: Path, decoders: Executor | None = None) -> Instance:
     batcher = Batcher(BatchLimits(max_batch_size=8), lambda refused: None)
-    return Instance(0, backend, KIND.write(store), batcher, lambda batch: None)
+    return Instance(0, backend, KIND.write(store), batcher, lambda batch: None, decoders)
 
 
 def scores(job: Job) -> list[tuple[int, float]]:
@@ -130,3 +134,50 @@ def test_a_picture_too_large_for_the_device_is_prepared_here(watched: Watched, t
     assert (watched.prepared, watched.stored) == (1, 0)
     assert instance.serve([job_of(encode(picture(639, 480), "jpeg"))]) == 1
     assert (watched.prepared, watched.stored) == (1, 1)
+
+
+def test_decoders_share_a_batch_and_change_nothing(watched: Watched, tmp_path: Path) -> None:
+    """Each waits until another is at work, too."""
+    together = threading.Barrier(2)
+
+    class Pair(ThreadPoolExecutor):
+        def submit(self, act: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:  # noqa: ANN401
+            def meet() -> Any:  # noqa: ANN401
+                together.wait(timeout=60)
+                return act(*given, **named)
+
+            return super().submit(meet)
+
+    whole = encode(picture(640, 480), "jpeg")
+    broken = job_of(whole[: len(whole) // 2])
+    with Pair(2) as decoders:
+        batch = [*photos()[:4], broken, *photos()[4:7]]
+        assert instance_of(watched, tmp_path, decoders).serve(batch) == 7
+        pixels = [Job(np.full((32, 24, 3), level, np.uint8), None, float("inf")) for level in (20, 200)]
+        assert instance_of(watched, tmp_path, decoders).serve(pixels) == 2
+    assert isinstance(broken.result, PictureError)
+    alone = [*photos()[:4], *photos()[4:7]]
+    instance_of(watched, tmp_path).serve(alone)
+    for one, other in zip([job for job in batch if job is not broken], alone, strict=True):
+        assert scores(one) == scores(other)
+    assert scores(pixels[0]) != scores(pixels[1])
+
+
+def test_a_fault_of_a_decoder_is_its_picture_s_alone(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Stored:
+        raise MemoryError
+
+    jobs = photos()
+    instance = instance_of(watched, tmp_path)
+    assert instance.serve(jobs[:1]) == 1
+    monkeypatch.setattr("server.instance.decode_for", fail)
+    assert instance.serve(jobs[1:2]) == 0
+    assert isinstance(jobs[1].result, InternalError)
+
+
+def test_only_engines_on_a_gpu_have_decoders(watched: Watched) -> None:
+    assert decoders_for(watched) is None
+    watched.device = "cuda"
+    assert decoders_for(watched) is decoders_for(watched) is not None

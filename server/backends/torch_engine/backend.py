@@ -138,18 +138,21 @@ def load(bundle: Bundle, options: BackendOptions) -> Backend:
     modes: tuple[Mode, ...] = RECORDED if on_gpu else ("eager",)
     if "mode" in extras:
         modes = (refuse_mode(extras["mode"]),)
-    device = device_for(options, _whole_number("torch.device_id", extras.get("device_id", "0")))
+    number = _whole_number("torch.device_id", extras.get("device_id", "0"))
+    device = device_for(options, number)
+    preprocess = _preprocess(extras, device)
     network = _network(bundle, precision, device.place)
     limit = batch_limit(bundle.spec.input, options.max_batch_size)
-    runner = prepare(network, bundle.spec.input, limit, device, modes)
-    _let_resize(runner, bundle.spec.input, limit, device, _preprocess(extras, device))
+    runner = prepare(network, bundle.spec.input, limit, lambda: device_for(options, number), modes)
+    _let_resize(runner, bundle.spec.input, limit, preprocess)
     return TorchBackend(runner, bundle, limit, options.device if on_gpu else "cpu", precision)
 
 
-def _let_resize(runner: TorchRunner, spec: InputSpec, limit: int, device: TorchDevice, where: str) -> None:
+def _let_resize(runner: TorchRunner, spec: InputSpec, limit: int, where: str) -> None:
     """Resize on the device, if that is to be and gives the right pixels; otherwise the CPU does it."""
     if where == "cpu" or not supports(spec):
         return
+    device = runner.device
     capacity = min(PACKED_MOST_BYTES, max(PACKED_LEAST_BYTES, limit * PACKED_BYTES_EACH))
     try:
         resizing = Resizing(spec, limit, capacity, device, exact=where == "exact")

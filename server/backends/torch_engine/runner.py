@@ -55,12 +55,12 @@ class TorchRunner:
         self.resizing: Resizing | None = None
         self.buckets = Buckets(bucket_sizes(limit))
         self._network = network
-        self._device = device
+        self.device = device
         self._forward: Callable[[Tensor], Tensor] = _compiled(network) if mode.startswith("compiled") else network
         shape = (limit, spec.height, spec.width, spec.channels)
         self._pixels_here = device.staging(shape, torch.uint8)
-        self._pixels_here.zero_()
-        self._pixels = torch.zeros(shape, dtype=torch.uint8, device=device.place)
+        with device.stream():
+            self._pixels = torch.zeros(shape, dtype=torch.uint8, device=device.place)
         self._logits = self._first_logits()
         self._logits_here = device.staging(tuple(self._logits.shape), torch.float32)
         self._launches: dict[int, Launch] = {}
@@ -73,7 +73,7 @@ class TorchRunner:
         Raises:
             torch.OutOfMemoryError, RuntimeError: the device failed.
         """
-        with torch.inference_mode(), self._device.stream():
+        with torch.inference_mode(), self.device.stream():
             self._upload(batch)
             return self._answered(len(batch), explain)
 
@@ -87,7 +87,7 @@ class TorchRunner:
         if self.resizing is None:
             raise ValueError("pictures are not resized here")
         count = self.resizing.pack(pictures[: self.buckets.largest])
-        with torch.inference_mode(), self._device.stream():
+        with torch.inference_mode(), self.device.stream():
             self.resizing.resize_into(self._pixels[: self.buckets.fit(count)])
             return self._answered(count, explain)
 
@@ -100,7 +100,7 @@ class TorchRunner:
         self.launch(self.buckets.fit(count))
         self._logits_here[:count].copy_(self._logits[:count], non_blocking=True)
         maps = self._network.maps(self._pixels[:count]).cpu().numpy() if explain else None
-        self._device.wait()
+        self.device.wait()
         return np.array(self._logits_here[:count].numpy()), maps
 
     def lower(self, below: int) -> bool:
@@ -108,15 +108,15 @@ class TorchRunner:
         if not self.buckets.lower(below):
             return False
         self._launches = {size: launch for size, launch in self._launches.items() if size <= self.buckets.largest}
-        self._device.release()
+        self.device.release()
         return True
 
     def _first_logits(self) -> Tensor:
         """Memory for all logits; one picture tells how many there are."""
-        with torch.inference_mode(), self._device.stream():
+        with torch.inference_mode(), self.device.stream():
             one = self._network(self._pixels[:1])
-            logits = torch.zeros((len(self._pixels), one.shape[1]), dtype=torch.float32, device=self._device.place)
-        self._device.wait()
+            logits = torch.zeros((len(self._pixels), one.shape[1]), dtype=torch.float32, device=self.device.place)
+        self.device.wait()
         return logits
 
     def _prepare(self, size: int) -> None:
@@ -125,13 +125,13 @@ class TorchRunner:
 
         try:
             with torch.inference_mode():
-                self._launches[size] = self._device.record(work) if self.mode.endswith("graph") else work
+                self._launches[size] = self.device.record(work) if self.mode.endswith("graph") else work
                 self._refuse_other_answers(size)
         except torch.OutOfMemoryError:
             self._launches.pop(size, None)
             if not self.buckets.lower(size):
                 raise
-            self._device.release()
+            self.device.release()
             log.warning("no memory for batches of %d pictures: at most %d run together", size, self.buckets.largest)
 
     def _refuse_other_answers(self, size: int) -> None:
@@ -142,7 +142,7 @@ class TorchRunner:
         """
         generator = torch.Generator().manual_seed(size)
         pixels = torch.randint(0, 256, tuple(self._pixels[:size].shape), generator=generator, dtype=torch.uint8)
-        with self._device.stream():
+        with self.device.stream():
             self._pixels[:size].copy_(pixels)
             self._logits[:size].fill_(torch.nan)
             self._launches[size]()
@@ -159,17 +159,19 @@ class TorchRunner:
 
 
 def prepare(
-    network: PixelNetwork, spec: InputSpec, limit: int, device: TorchDevice, modes: Sequence[Mode]
+    network: PixelNetwork, spec: InputSpec, limit: int, open_device: Callable[[], TorchDevice], modes: Sequence[Mode]
 ) -> TorchRunner:
     """The first of ``modes`` that can be prepared.
 
     Args:
         limit: the largest batch.
+        open_device: a new share of it for each try: a recording that failed may leave its stream unusable.
     Raises:
         BackendLoadError: none can.
     """
     faults: list[str] = []
     for mode in modes:
+        device = open_device()
         try:
             return TorchRunner(network, spec, limit, device, mode)
         except Exception as error:  # noqa: BLE001 - compilers, drivers and libraries fail in any way
@@ -177,7 +179,7 @@ def prepare(
             reason = " ".join(str(error).split())[:400] or type(error).__name__
             faults.append(f"{mode}: {reason}")
             log.warning("torch on %s: %s failed, the next way is taken: %s", device.place, mode, reason)
-    raise BackendLoadError(f"torch can't run the network on {device.place}: {'; '.join(faults)}")
+    raise BackendLoadError(f"torch can't run the network on {open_device().place}: {'; '.join(faults)}")
 
 
 def _compiled(network: PixelNetwork) -> Callable[[Tensor], Tensor]:

@@ -108,7 +108,7 @@ def test_what_the_last_batch_left_does_not_show() -> None:
 def test_a_way_that_fails_is_passed_over_with_a_word(fault: Exception, caplog: pytest.LogCaptureFixture) -> None:
     device = Recorder(fail_from(2, fault))
     with caplog.at_level(logging.WARNING):
-        runner = prepare(network(), KIND.input, LIMIT, device, ("graph", "eager"))
+        runner = prepare(network(), KIND.input, LIMIT, lambda: device, ("graph", "eager"))
     assert runner.mode == "eager"
     assert "graph failed, the next way is taken" in caplog.text and str(fault) in caplog.text
     assert device.released
@@ -116,18 +116,18 @@ def test_a_way_that_fails_is_passed_over_with_a_word(fault: Exception, caplog: p
 
 
 def test_a_recording_with_other_answers_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
-    runner = prepare(network(), KIND.input, LIMIT, Recorder(wrong=True), ("graph", "eager"))
+    runner = prepare(network(), KIND.input, LIMIT, lambda: Recorder(wrong=True), ("graph", "eager"))
     assert runner.mode == "eager"
     assert "batches of 8: answers differ" in caplog.text
 
 
 def test_when_no_way_is_left_all_reasons_are_told() -> None:
     with pytest.raises(BackendLoadError, match=r"can't run the network on cpu: graph: first; graph: first"):
-        prepare(network(), KIND.input, LIMIT, Recorder(fail_from(0, RuntimeError("first"))), ("graph", "graph"))
+        prepare(network(), KIND.input, LIMIT, lambda: Recorder(fail_from(0, RuntimeError("first"))), ("graph", "graph"))
 
 
 def test_a_cpu_records_nothing_and_is_passed_over() -> None:
-    assert prepare(network(), KIND.input, 2, CpuDevice(1), ("graph", "eager")).mode == "eager"
+    assert prepare(network(), KIND.input, 2, lambda: CpuDevice(1), ("graph", "eager")).mode == "eager"
 
 
 def test_sizes_that_memory_does_not_hold_are_given_up(caplog: pytest.LogCaptureFixture) -> None:
@@ -138,7 +138,7 @@ def test_sizes_that_memory_does_not_hold_are_given_up(caplog: pytest.LogCaptureF
 
     tried: list[int] = []
     device = Recorder(fails)
-    runner = prepare(network(), KIND.input, LIMIT, device, ("graph", "eager"))
+    runner = prepare(network(), KIND.input, LIMIT, lambda: device, ("graph", "eager"))
     assert (runner.mode, runner.buckets.largest) == ("graph", 4)
     assert "no memory for batches of 8 pictures: at most 4 run together" in caplog.text
     np.testing.assert_allclose(in_parts(runner, pictures(7)), expected(pictures(7)), atol=1e-5)
@@ -146,7 +146,9 @@ def test_sizes_that_memory_does_not_hold_are_given_up(caplog: pytest.LogCaptureF
 
 def test_no_memory_for_a_single_picture_is_no_way_to_run() -> None:
     with pytest.raises(BackendLoadError, match="no memory"):
-        prepare(network(), KIND.input, 4, Recorder(fail_from(0, torch.OutOfMemoryError("no memory"))), ("graph",))
+        prepare(
+            network(), KIND.input, 4, lambda: Recorder(fail_from(0, torch.OutOfMemoryError("no memory"))), ("graph",)
+        )
 
 
 def test_a_lowered_runner_gives_memory_back_and_goes_on() -> None:
