@@ -103,8 +103,13 @@ class CudaDevice:
                 for _ in range(WARM_UPS):
                     work()
             self._stream.synchronize()
-            with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
-                work()
+            try:
+                with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
+                    work()
+            except RuntimeError as error:
+                if isinstance(error.__context__, torch.OutOfMemoryError):  # ending the recording failed because of it
+                    raise error.__context__ from error
+                raise
         return graph.replay
 
     def wait(self) -> None:
