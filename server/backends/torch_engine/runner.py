@@ -172,6 +172,8 @@ def prepare(
     faults: list[str] = []
     for mode in modes:
         device = open_device()
+        if mode.startswith("compiled"):
+            log.info("torch on %s: compiling, minutes at the first start; torch.mode=graph does without", device.place)
         try:
             return TorchRunner(network, spec, limit, device, mode)
         except Exception as error:  # noqa: BLE001 - compilers, drivers and libraries fail in any way
