@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from model_zoo.errors import ModelZooError
-from model_zoo.store import Store, parse_reference, shipped_store
+from model_zoo.store import Store, shipped_store
 from server.backends.errors import BackendUnavailableError
 from server.backends.torch import torch_sees_cuda
 from server.backends.tuning import cache_folder
@@ -25,7 +25,7 @@ def with_float_models(
 ) -> Config:
     """The settings, with a store of float models in place of the shipped one where a GPU is to serve it.
 
-    Nothing changes where a store or a version is named, or an engine that runs on no GPU.
+    Nothing changes where a store, a version or another model is named, or an engine that runs on no GPU.
 
     Args:
         build: makes the float bundle of a name in a store; None: ``quickeye models build``.
@@ -34,15 +34,16 @@ def with_float_models(
         BackendUnavailableError: device ``cuda``, and the models cannot be made. With ``auto`` that is logged, and the
             CPU serves.
     """
-    wanted = [parse_reference(text) for text in config.models] or [(name, None) for name in shipped_store().names()]
     is_free = not config.store and config.backend in ("auto", "torch", "onnxruntime")
-    if not is_free or any(version for _, version in wanted):
+    shipped = set(shipped_store().names())
+    wanted = config.models or tuple(sorted(shipped))
+    if not is_free or not shipped.issuperset(wanted):  # with a version it is no name
         return config
     if config.device == "cpu" or (config.device == "auto" and not sees_cuda()):
         return config
     store = Store(cache_folder() / FOLDER)
     try:
-        for name, _ in wanted:
+        for name in wanted:
             if not store.versions(name):
                 log.info("the shipped %s is for CPUs: making its float model for the GPU, in %s", name, store.root)
                 (build or _build)(name, store)

@@ -12,9 +12,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.triton_interpreter import NEEDED, import_interpreted
+
 # No example may fail for being slow: machines are shared, and tests assert no times.
 settings.register_profile("quickeye", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quickeye")
+
+import_interpreted(*NEEDED)
 
 CLOTHING = Path(os.environ.get("QUICKEYE_CLOTHING", Path(__file__).parents[2] / "shared" / "data" / "clothing"))
 

@@ -32,8 +32,13 @@ def serve_store(arguments: list[str]) -> int:
     set_up_logs(config.log_format, config.log_level)
     try:
         sock = listen(config.host, config.port)
+    except CannotListenError as error:
+        print(f"quickeye serve: {error}", file=sys.stderr)
+        return 1
+    try:
         config = with_float_models(config)
-    except (CannotListenError, BackendUnavailableError) as error:
+    except BackendUnavailableError as error:
+        sock.close()
         print(f"quickeye serve: {error}", file=sys.stderr)
         return 1
     port: int = sock.getsockname()[1]

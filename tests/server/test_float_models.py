@@ -60,10 +60,12 @@ def test_a_gpu_gets_float_models_once(device: str, cache: Path, caplog: pytest.L
         Config(device="cpu"),
         Config(device="cuda", store="mine"),
         Config(device="cuda", models=("efficientnet_lite0/3",)),
+        Config(device="cuda", models=("Odd name",)),
+        Config(device="cuda", models=("efficientnet_lite0", "another")),
         Config(device="auto", backend="openvino"),
         Config(device="auto", backend="fake"),
     ],
-    ids=["cpu", "a store", "a version", "an engine for CPUs", "the fake engine"],
+    ids=["cpu", "a store", "a version", "no name", "another model", "an engine for CPUs", "the fake engine"],
 )
 def test_what_was_asked_for_stays(config: Config) -> None:
     build = Builder()

@@ -1,7 +1,7 @@
 """An instance whose engine resizes pictures: which batches go that way, and that nothing else changes."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -53,11 +53,9 @@ class Watched:
 
 
 @pytest.fixture(autouse=True)
-def architecture() -> Iterator[None]:
+def architecture(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' own network is in the table."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "mean_colour", "tests.server.mean_colour_network:mean_colour")
-        yield
+    monkeypatch.setitem(ARCHITECTURES, "mean_colour", "tests.server.mean_colour_network:mean_colour")
 
 
 @pytest.fixture

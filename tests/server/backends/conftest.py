@@ -1,6 +1,5 @@
 """Bundles that every engine is tried on, written once."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,10 @@ from model_zoo.bundle import Bundle
 from tests.server.fake_bundles import MeanColour
 
 
-@pytest.fixture(scope="session", autouse=True)
-def architecture() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def architecture(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' own network is in the table."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "mean_colour", "tests.server.mean_colour_network:mean_colour")
-        yield
+    monkeypatch.setitem(ARCHITECTURES, "mean_colour", "tests.server.mean_colour_network:mean_colour")
 
 
 @pytest.fixture(scope="session")

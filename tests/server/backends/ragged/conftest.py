@@ -1,11 +1,9 @@
 """The kernel and its twin; the kernel runs on a GPU where there is one, else in Triton's interpreter.
 
-Triton decides at import whether it interprets, so it is imported here, before any test runs.
+Triton decides for each kernel where that is defined whether it interprets, so ours is imported here.
 """
 
-import os
 from importlib import import_module
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -15,26 +13,9 @@ from sklearn.datasets import load_sample_images
 
 from server.backends.ragged import twin
 from server.backends.ragged.arguments import RaggedResize
-from tests.server.backends.ragged.batches import DEVICE
+from tests.triton_interpreter import import_interpreted
 
-
-def _import_kernel() -> None:
-    if DEVICE == "cuda":
-        import_module("server.backends.ragged.kernel")
-        return
-    before = os.environ.get("TRITON_INTERPRET")
-    os.environ["TRITON_INTERPRET"] = "1"
-    try:
-        import_module("server.backends.ragged.kernel")
-        import_module("triton.experimental.gluon")  # which the first launch would import
-    finally:
-        del os.environ["TRITON_INTERPRET"]
-        if before is not None:
-            os.environ["TRITON_INTERPRET"] = before
-
-
-if find_spec("triton") is not None:
-    _import_kernel()
+import_interpreted("server.backends.ragged.kernel")
 
 
 @pytest.fixture(params=["twin", "kernel"])
