@@ -104,19 +104,16 @@ def probe(subject: Subject) -> Figures:
     kind = torch.float16 if subject.on_gpu else torch.float32
     count = COPIED_BYTES if subject.on_gpu else COPIED_BYTES // 8
     here, pinned = torch.ones(count, dtype=torch.uint8), subject.device.staging((count,), torch.uint8).fill_(1)
-    there, other = (
-        torch.ones(count, dtype=torch.uint8, device=place),
-        torch.empty(count, dtype=torch.uint8, device=place),
-    )
+    there = torch.ones(count, dtype=torch.uint8, device=place)
     left, right = (torch.randn(side, side, device=place).to(kind) for _ in range(2))
     each = {
         "copy_in_pageable": (lambda: there.copy_(here, non_blocking=True), count),
         "copy_in_pinned": (lambda: there.copy_(pinned, non_blocking=True), count),
         "copy_out_pinned": (lambda: pinned.copy_(there, non_blocking=True), count),
-        "copy_within": (lambda: other.copy_(there), 2 * count),
         "multiply": (lambda: left @ right, 2 * side**3),
     }
     rates = {f"{name}_g_per_s": work / repeated_s(subject, act) / 1e9 for name, (act, work) in each.items()}
+    rates["copy_within_g_per_s"] = probe_copy(subject) / 1e9
     facts: Figures = {"device": str(place), "precision": str(kind).removeprefix("torch.")}
     if subject.on_gpu:
         shown = torch.cuda.get_device_properties(place)

@@ -58,9 +58,13 @@ class FromPixels(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, H, W, C) uint8 → logits (N, classes), in the dtype of ``mean``."""
-        pixels = images.permute(0, 3, 1, 2).to(self.mean.dtype)
-        logits: Tensor = self.model((pixels - self.mean) * self.scale)
+        logits: Tensor = self.model(self.normalised(images))
         return logits
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """(N, H, W, C) uint8 → what ``model`` takes, (N, C, H, W), in the same memory layout."""
+        pixels = images.permute(0, 3, 1, 2).to(self.mean.dtype)
+        return (pixels - self.mean) * self.scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from model_zoo.bundle import Bundle
 from model_zoo.errors import PictureError
 from model_zoo.preprocess import PrepareTimes, Stored, decode_for, prepare
 from server.answers import Answers
-from server.backends import Backend, PreparingBackend, preparing
+from server.backends import Backend, preparing
 from server.batcher import Batcher, Clock
 from server.errors import AbandonedError, InternalError
 from server.frame_history import FrameHistory, Thumbnail, thumbnail_of
@@ -73,7 +73,6 @@ class Instance:
         )
         self._pixels: NDArray[np.uint8] = np.empty(shape, np.uint8)
         self._resizing = preparing(backend)
-        self._stored: list[Stored] = []  # this batch's pictures, where the engine resizes them
         self._thumbnails: dict[int, Thumbnail] = {}  # by row, of this batch's frames with a history
         self._spared_s = 0.0  # spent in this batch on frames that were not run
         name = f"{self._spec.name}/{self._spec.version} instance {number}"
@@ -97,19 +96,16 @@ class Instance:
         """Set ``result`` on every job of a batch; returns how many pictures the engine answered."""
         self._spared_s = 0.0
         self._thumbnails.clear()
-        self._stored.clear()
-        resizing = self._resizing if self._may_resize(batch) else None
-        ready = self._prepare(batch, decode_only=resizing is not None)
+        ready, stored = self._prepare(batch)
         if ready:
             try:
-                self._run(ready, resizing)
+                self._run(ready, stored)
             except Exception:
                 traces = traces_of(ready)
                 log.exception("a batch of %d failed in backend %s", len(ready), self.backend.name, extra=traces)
                 for job in ready:
                     job.result = InternalError("the backend failed")
                 return 0  # how long a failure took teaches nothing
-        self._stored.clear()
         return len(ready)
 
     def timed(self, batch: list[Job]) -> float:
@@ -154,10 +150,15 @@ class Instance:
             for job in batch
         )
 
-    def _prepare(self, batch: list[Job], *, decode_only: bool) -> list[Job]:
-        """Decode and preprocess what is still wanted into the first rows of the batch's memory, or only decode it."""
+    def _prepare(self, batch: list[Job]) -> tuple[list[Job], list[Stored]]:
+        """Decode and preprocess what is still wanted into the first rows of the batch's memory, or only decode it.
+
+        Returns:
+            The jobs to run; and their pictures, where the engine is to resize them.
+        """
         ready: list[Job] = []
-        make = self._decoded if decode_only else self._input_of
+        stored: list[Stored] = []
+        make = self._decoded if self._may_resize(batch) else self._input_of
         each = partial(self._made, make)
         made = map(each, batch) if self._decoders is None else self._decoders.map(each, batch)
         for job, one in zip(batch, made, strict=True):
@@ -166,7 +167,7 @@ class Instance:
                     job.result = one
                     continue
                 if isinstance(one, Stored):
-                    self._stored.append(one)
+                    stored.append(one)
                 else:
                     self._pixels[len(ready)] = one
                     if job.history is not None and self._repeated(job, job.history, one, len(ready)):
@@ -176,7 +177,7 @@ class Instance:
                 job.result = InternalError("the picture could not be prepared")
                 continue
             ready.append(job)
-        return ready
+        return ready, stored
 
     def _made(self, make: Callable[[Job], Made], job: Job) -> Made | Exception:
         """What one picture becomes, or why it does not; in whichever thread."""
@@ -229,7 +230,7 @@ class Instance:
         self._spared_s += times.decode + times.preprocess + times.postprocess
         return True
 
-    def _run(self, ready: list[Job], resizing: PreparingBackend | None) -> None:
+    def _run(self, ready: list[Job], stored: list[Stored]) -> None:
         answers = self._answers
         pixels = self._pixels[: len(ready)]
         explain = answers.explains and any(job.options.explain for job in ready)
@@ -237,8 +238,8 @@ class Instance:
         run_s = self._clock()
         if timeline is not None:
             timeline.run_s, timeline.ran = run_s, len(ready)
-        if resizing is not None:
-            outputs = resizing.run_stored(self._stored, explain)
+        if stored and self._resizing is not None:
+            outputs = self._resizing.run_stored(stored, explain)
         else:
             outputs = self.backend.run(pixels, explain=True) if explain else self.backend.run(pixels)
         ran_s = self._clock()

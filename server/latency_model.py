@@ -12,6 +12,8 @@ from bisect import bisect_left, insort
 from functools import cache
 from math import log2
 
+from server.backends.batches import sizes_up_to
+
 SMOOTHING = 0.1
 DRIFT = 0.01  # a learned time that moved by less does not change which batch size is efficient
 GAIN = 0.05  # of the time per picture, that a batch must save to be twice as large
@@ -91,4 +93,4 @@ class LatencyModel:
 
 @cache
 def _candidates(largest: int) -> list[int]:
-    return [size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size < largest] + [largest]
+    return sizes_up_to(largest)

@@ -7,6 +7,11 @@ from model_zoo.spec import InputSpec
 from server.backends.errors import BackendError
 
 
+def sizes_up_to(largest: int) -> list[int]:
+    """1, 2, 4 … and the largest itself, rising; at most 256 before it."""
+    return [size for size in (2**power for power in range(9)) if size < largest] + [largest]
+
+
 def batch_limit(spec: InputSpec, max_batch_size: int) -> int:
     """The most pictures of one run: what was asked for, or what the graph takes, whichever is less."""
     return max_batch_size if spec.max_batch is None else min(max_batch_size, spec.max_batch)

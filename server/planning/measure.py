@@ -13,6 +13,7 @@ from contextlib import ExitStack
 
 from model_zoo.bundle import Bundle
 from server.admission import BatchLimits
+from server.backends.batches import sizes_up_to
 from server.backends.cpu_features import cpu_features
 from server.backends.threads import available_cores
 from server.batcher import Batcher
@@ -66,11 +67,6 @@ def measure(bundle: Bundle, pictures: Sequence[EncodedPicture], config: Config, 
         spread=Spread.of(factors),
         notes=() if cost else (note,),
     )
-
-
-def sizes_up_to(largest: int) -> list[int]:
-    """1, 2, 4 … and the largest itself."""
-    return [size for size in (2**power for power in range(9)) if size < largest] + [largest]
 
 
 def _batches(

@@ -4,11 +4,6 @@ A size that the device's memory does not hold is given up, with all above it; wh
 """
 
 
-def bucket_sizes(largest: int) -> list[int]:
-    """1, 2, 4, 8 … and ``largest`` itself, rising."""
-    return [size for size in (2**power for power in range(9)) if size < largest] + [largest]
-
-
 class Buckets:
     """Rising sizes; the largest may be given up, the smallest not."""
 

@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 
 from model_zoo.bundle import Bundle
 from model_zoo.errors import ModelZooError
+from model_zoo.export import FromPixels
 from model_zoo.spec import CLASS_ACTIVATION, InputSpec
 from model_zoo.weights import restore
 from server.backends.errors import BackendLoadError
@@ -21,48 +22,38 @@ Precision = Literal["fp32", "fp16"]
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
 
 
-class PixelNetwork(nn.Module):
+class PixelNetwork(FromPixels):
     """uint8 (N, H, W, C) → float32 logits (N, classes), computed in ``dtype`` and in channels-last memory.
 
     ``maps`` gives the class-activation maps, where the network ends in a mean and a linear layer.
     """
 
     def __init__(self, network: nn.Module, spec: InputSpec, dtype: torch.dtype) -> None:
-        super().__init__()
+        super().__init__(network.eval(), spec)
         self._dtype = dtype
         self.explains = False
-        self.mean: Tensor
-        self.scale: Tensor
-        self.register_buffer("mean", torch.tensor(spec.graph_mean, dtype=torch.float64).float().view(1, -1, 1, 1))
-        scale = 1.0 / torch.tensor(spec.graph_std, dtype=torch.float64)
-        self.register_buffer("scale", scale.float().view(1, -1, 1, 1))
-        self.body: nn.Module
         try:
             module = traced(network)
         except Exception:  # noqa: BLE001 - any fault of a tracer: the network runs as it is written
-            self.body = network.eval()
+            pass
         else:
-            self.body = module
+            self.model = module
             self._find_maps(module, spec)
-        self.body.to(dtype=dtype)
-        for parameter in self.body.parameters():
+        self.model.to(dtype=dtype)
+        for parameter in self.model.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, H, W, C) uint8 → (N, classes)."""
-        logits: Tensor = self.body(self._normalised(images))
+        logits: Tensor = self.model(self.normalised(images).to(self._dtype))
         return logits.float()
 
     def maps(self, images: Tensor) -> Tensor:
         """(N, H, W, C) uint8 → which places speak for the best class (N, h, w); only where it ``explains``."""
-        logits, features = self.with_features(self._normalised(images))
+        logits, features = self.with_features(self.normalised(images).to(self._dtype))
         rows: Tensor = self.linear.weight[logits.argmax(1)]
         return torch.einsum("nc,nchw->nhw", rows.float(), features.float())
-
-    def _normalised(self, images: Tensor) -> Tensor:
-        planes = images.permute(0, 3, 1, 2).float()  # NHWC memory, seen as NCHW: nothing is moved
-        return ((planes - self.mean) * self.scale).to(self._dtype)
 
     def _find_maps(self, module: fx.GraphModule, spec: InputSpec) -> None:
         generator = torch.Generator().manual_seed(0)

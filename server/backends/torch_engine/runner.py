@@ -23,8 +23,9 @@ from torch import Tensor
 
 from model_zoo.preprocess import Stored
 from model_zoo.spec import InputSpec
+from server.backends.batches import sizes_up_to
 from server.backends.errors import BackendError, BackendLoadError
-from server.backends.torch_engine.buckets import Buckets, bucket_sizes
+from server.backends.torch_engine.buckets import Buckets
 from server.backends.torch_engine.device import Launch, TorchDevice
 from server.backends.torch_engine.network import PixelNetwork
 from server.backends.torch_engine.resizing import Resizing
@@ -53,7 +54,7 @@ class TorchRunner:
     def __init__(self, network: PixelNetwork, spec: InputSpec, limit: int, device: TorchDevice, mode: Mode) -> None:
         self.mode: Mode = mode
         self.resizing: Resizing | None = None
-        self.buckets = Buckets(bucket_sizes(limit))
+        self.buckets = Buckets(sizes_up_to(limit))
         self._network = network
         self.device = device
         self._forward: Callable[[Tensor], Tensor] = _compiled(network) if mode.startswith("compiled") else network
@@ -64,7 +65,7 @@ class TorchRunner:
         self._logits = self._first_logits()
         self._logits_here = device.staging(tuple(self._logits.shape), torch.float32)
         self._launches: dict[int, Launch] = {}
-        for size in reversed(bucket_sizes(limit)):
+        for size in reversed(self.buckets.sizes):
             self._prepare(size)
 
     def run(self, batch: NDArray[np.uint8], explain: bool = False) -> Answered:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from server.backends.torch_engine.buckets import Buckets, bucket_sizes
+from server.backends.batches import sizes_up_to
+from server.backends.torch_engine.buckets import Buckets
 
 
 @pytest.mark.parametrize(
@@ -10,7 +11,7 @@ from server.backends.torch_engine.buckets import Buckets, bucket_sizes
     [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8]), (256, [1, 2, 4, 8, 16, 32, 64, 128, 256])],
 )
 def test_sizes_double_up_to_the_largest(largest: int, sizes: list[int]) -> None:
-    assert bucket_sizes(largest) == sizes
+    assert sizes_up_to(largest) == sizes
 
 
 def test_a_batch_goes_into_the_smallest_that_holds_it() -> None:
