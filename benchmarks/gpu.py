@@ -1,12 +1,14 @@
 """What a GPU does here, stage by stage; each stage runs alone (``--stages``), and all of them on a CPU, too.
 
 probe       what the device is, how fast it copies and multiplies, which decoders are installed
-engine      the backend ``torch``: ways to run × batch sizes; time of a batch, images/s with the pixels there already,
-            share of what the memory's rate allows, and which answers are the float network's own
-decode      JPEGs decoded by the CPU: on one core, and on all
+engine      the backends ``torch`` and ``onnxruntime``: ways to run × batch sizes; time of a batch, images/s with the
+            pixels there already, share of what the memory's rate allows, and which answers are the float network's own
+decode      JPEGs decoded by the CPU on one core and on all, by the device, and by both; how far the device's pixels
+            are from the CPU's
 preprocess  pictures of ``--images`` resized on the device: difference from the reference, time of a picture, and what
             it leaves of the model's rate
-server      ``quickeye serve`` on it: images/s in a closed loop, then the 99th percentile at seven tenths of that
+server      ``quickeye serve`` on it: images/s in a closed loop beside the engine's, then the 99th percentile at seven
+            tenths of that; JPEGs, JPEGs of 640×480, and 32 uncompressed pictures of the model's size a request
 
 The memory's roofline: every convolution and linear layer reads its input and writes its output once, at the rate that
 copying within the device's memory has here. The model is Lite0 in float, made as a fresh install makes it, another
@@ -16,14 +18,10 @@ around work that is waited for; ``--seconds`` is per figure.
 
 import argparse
 import os
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -32,70 +30,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.loads import photos, run
+from benchmarks.gpu_decode import decode
+from benchmarks.gpu_onnxruntime import engine_rows
+from benchmarks.gpu_server import server
+from benchmarks.gpu_subject import COPIED_BYTES, Figures, Subject, median_s, probe_copy, repeated_s
+from benchmarks.loads import photos
 from benchmarks.machine import add_json_flag, publish
-from benchmarks.served import Served
 from model_zoo.architectures import build, input_spec
-from model_zoo.bundle import Bundle
 from model_zoo.decode import turn_upright
 from model_zoo.export import Provenance, export_bundle
 from model_zoo.header import PictureLimits, read_header
-from model_zoo.preprocess import Stored, decode_for, prepare, preprocess
+from model_zoo.preprocess import Stored, decode_for, preprocess
 from model_zoo.spec import ArchitectureRef
 from model_zoo.store import Store
 from server.backends import BackendOptions
 from server.backends.onnxruntime_providers import cuda_is_available
 from server.backends.torch_engine.backend import device_for
-from server.backends.torch_engine.device import TorchDevice
-from server.backends.torch_engine.network import PixelNetwork, pixel_network
+from server.backends.torch_engine.modes import MODES, RECORDED
 from server.backends.torch_engine.resizing import Resizing
-from server.backends.torch_engine.runner import MODES, RECORDED, Mode, TorchRunner
+from server.backends.torch_engine.runner import TorchRunner
 from server.config import Config
 from server.float_models import with_float_models
-from server.load.run import ClosedLoop, LoadPlan, OpenLoop
-from server.percentiles import nearest_rank
 
 STAGES = ("probe", "engine", "decode", "preprocess", "server")
 SIZES = (1, 8, 64, 256)
-COPIED_BYTES = 256 * 2**20
 MATRIX = 8192
 DECODERS = ("simplejpeg", "nvidia-nvimgcodec-cu13", "nvidia-nvimgcodec-cu12", "torchvision")
 PACKED_BYTES = 256 * 2**20
-SHARE = 0.7  # of the closed loop's rate
-Figures = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is measured, and where."""
-
-    bundle: Bundle
-    store: Path
-    place: str
-    device: TorchDevice
-    pictures: list[bytes]
-    sizes: list[int]
-    modes: list[Mode]
-    seconds: float
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether it is one."""
-        return self.place == "cuda"
-
-    def network(self, *, exact: bool = False) -> PixelNetwork:
-        """On the device, in half precision on a GPU unless ``exact``."""
-        precision = "fp16" if self.on_gpu and not exact else "fp32"
-        return pixel_network(self.bundle, precision).to(self.device.place)
-
-    def runner(self, mode: Mode) -> TorchRunner:
-        """Prepared for the largest size."""
-        return TorchRunner(self.network(), self.bundle.spec.input, max(self.sizes), self.device, mode)
-
-    def inputs(self) -> NDArray[np.uint8]:
-        """The pictures at the model's size: (N, H, W, C)."""
-        spec = self.bundle.spec.input
-        return np.stack([prepare(data, read_header(data, PictureLimits()), spec) for data in self.pictures])
 
 
 def probe(subject: Subject) -> Figures:
@@ -138,7 +99,7 @@ def engine(subject: Subject) -> list[Figures]:
             rows.append({"mode": mode, "failed": " ".join(str(error).split())[:200]})
             continue
         rows += [_timed(subject, runner, size, inputs, expected, moved / rate) for size in subject.sizes]
-    return rows
+    return rows + engine_rows(subject, inputs, expected, moved / rate)
 
 
 def _timed(
@@ -162,26 +123,6 @@ def _timed(
         "roofline_share": size / step_s * least_s,
         "agrees": float((told == np.resize(expected, size)).mean()),
     }
-
-
-def decode(subject: Subject) -> Figures:
-    """Decoded pictures a second."""
-    spec = subject.bundle.spec.input
-    headed = [(data, read_header(data, PictureLimits())) for data in subject.pictures]
-
-    def all_of_them() -> None:
-        for data, header in headed:
-            decode_for(data, header, spec)
-
-    one = len(headed) / median_s(subject.seconds, all_of_them)
-    cores = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(cores) as pool:
-
-        def by_all() -> None:
-            list(pool.map(lambda _: all_of_them(), range(cores)))
-
-        every = cores * len(headed) / median_s(subject.seconds, by_all)
-    return {"cores": cores, "one_core_per_s": one, "all_cores_per_s": every}
 
 
 def resize(subject: Subject) -> list[Figures]:
@@ -210,16 +151,21 @@ def _resized(
     count = resizing.pack(pictures)
     pixels = torch.empty((count, *reference.shape[1:]), dtype=torch.uint8, device=subject.device.place)
     with torch.inference_mode(), subject.device.stream():
+        resizing.copy_in(count)
         resizing.resize_into(pixels)
         told = pixels.cpu().numpy().astype(np.int16)
     off = np.abs(told - np.stack([reference[number % len(stored)] for number in range(count)]))
 
-    def both() -> None:
+    def prepare_all() -> None:
+        resizing.copy_in(count)
         resizing.resize_into(pixels)
+
+    def both() -> None:
+        prepare_all()
         runner.launch(runner.buckets.fit(count))
 
     with torch.inference_mode():
-        alone_s = repeated_s(subject, lambda: resizing.resize_into(pixels))
+        alone_s = repeated_s(subject, prepare_all)
         model_s = repeated_s(subject, lambda: runner.launch(runner.buckets.fit(count)))
         both_s = repeated_s(subject, both)
     return {
@@ -229,32 +175,6 @@ def _resized(
         "us_per_image": alone_s / count * 1e6,
         "model_share": model_s / both_s,
     }
-
-
-def server(subject: Subject) -> Figures:
-    """Closed loop, then an open one; a picture a request."""
-    flags = ["--store", str(subject.store), "--device", subject.place, "--backend", "torch"]
-    flags += ["--model", f"{subject.bundle.spec.name}/{subject.bundle.spec.version}", "--max-queue-wait-ms", "5000"]
-    with Served(*flags) as served:
-        closed = run(served, subject.pictures, LoadPlan(ClosedLoop(4 * max(subject.sizes)), subject.seconds, 1.0))
-        rate = closed.per_second(len(closed.tally.ok))
-        opened = run(served, subject.pictures, LoadPlan(OpenLoop(max(1.0, SHARE * rate)), subject.seconds, 1.0))
-    samples = sorted(opened.tally.ok)
-    return {
-        "images_per_s": rate,
-        "open_rate_per_s": SHARE * rate,
-        "p50_ms": nearest_rank(samples, 500) * 1e3,
-        "p99_ms": nearest_rank(samples, 990) * 1e3,
-        "not_ok": opened.tally.requests - len(samples),
-    }
-
-
-def probe_copy(subject: Subject) -> float:
-    """Bytes a second, read and written, within the device's memory."""
-    count = COPIED_BYTES if subject.on_gpu else COPIED_BYTES // 8
-    there = torch.ones(count, dtype=torch.uint8, device=subject.device.place)
-    other = torch.empty_like(there)
-    return 2 * count / repeated_s(subject, lambda: other.copy_(there))
 
 
 def moved_bytes(subject: Subject) -> int:
@@ -276,34 +196,6 @@ def moved_bytes(subject: Subject) -> int:
     for hook in hooks:
         hook.remove()
     return moved
-
-
-def repeated_s(subject: Subject, act: Callable[[], object]) -> float:
-    """One of many in a row, waited for at the end: the least of five."""
-
-    def some(count: int) -> float:
-        started_s = time.perf_counter()
-        with subject.device.stream():
-            for _ in range(count):
-                act()
-        subject.device.wait()
-        return (time.perf_counter() - started_s) / count
-
-    some(2)
-    count = max(1, int(subject.seconds / 5 / max(some(1), 1e-6)))
-    return min(some(count) for _ in range(5))
-
-
-def median_s(seconds: float, act: Callable[[], object]) -> float:
-    """Of single calls, for so long."""
-    act()
-    taken: list[float] = []
-    end_s = time.perf_counter() + seconds
-    while time.perf_counter() < end_s or len(taken) < 3:
-        started_s = time.perf_counter()
-        act()
-        taken.append(time.perf_counter() - started_s)
-    return statistics.median(taken)
 
 
 def installed(package: str) -> str | None:
@@ -361,6 +253,7 @@ def subject_of(flags: argparse.Namespace, folder: Path) -> Subject:
         store=store,
         place=flags.device,
         device=device_for(BackendOptions(flags.device, threads)),
+        threads=threads,
         pictures=photos(flags.images),
         sizes=sorted(flags.sizes),
         modes=list(flags.modes or (RECORDED if flags.device == "cuda" else ("compiled", "eager"))),

@@ -3,9 +3,11 @@
 import argparse
 import asyncio
 import io
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import httpx
 import numpy as np
 import uvloop
 from PIL import Image
@@ -16,6 +18,7 @@ from server.load.run import LoadPlan
 from server.loadtest import parse_target, read_pictures, run_load
 
 CLIENT_TIMEOUT_S = 10.0
+FORM = "multipart/form-data; boundary=3f1d6b0c9e2a47f58c74"
 
 
 def add_serving_flags(parser: argparse.ArgumentParser) -> None:
@@ -67,14 +70,23 @@ def small_jpeg(max_bytes: int, side: int = 96) -> bytes:
     return best
 
 
-def run(served: Served, pictures: list[bytes], plan: LoadPlan) -> LoadReport:
-    """Load the server's ``/v1/predict``.
+def form_of(pictures: list[bytes]) -> bytes:
+    """The body of one request with all of them; its Content-Type is ``FORM``."""
+    files = [("file", ("picture", data)) for data in pictures]
+    return httpx.Request("POST", "http://form", files=files, headers={"Content-Type": FORM}).read()
+
+
+def run(served: Served, bodies: list[bytes], plan: LoadPlan, content_type: str | None = None) -> LoadReport:
+    """Load the server's ``/v1/predict`` with pictures, or with bodies of another type.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
     """
+    target = parse_target(served.url, {})
+    if content_type is not None:
+        target = replace(target, content_type=content_type)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        report = runner.run(run_load(served.url, parse_target(served.url, {}), pictures, plan, CLIENT_TIMEOUT_S))
+        report = runner.run(run_load(served.url, target, bodies, plan, CLIENT_TIMEOUT_S))
     if report.tally.interrupted:
         raise KeyboardInterrupt
     return report

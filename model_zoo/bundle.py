@@ -49,6 +49,7 @@ from model_zoo.manifest_spec import manifest_of, spec_of
 from model_zoo.spec import CLASS_ACTIVATION, ArchitectureRef, InputSpec, ModelSpec, OutputSpec, Precision, Task
 
 REQUIRED = ("model.onnx", "check.npz", "labels.txt", "CARD.md")
+TWIN = "model.s8.onnx"
 TEMPORARY_PREFIX = ".writing-"
 
 
@@ -96,6 +97,15 @@ class Bundle:
         """The bytes of ``model.onnx``; give these to the engine, so that what runs is what was verified."""
         return self.read("model.onnx")
 
+    @property
+    def has_twin(self) -> bool:
+        """Whether an 8-bit bundle has its graph also without zero points, for TensorRT."""
+        return self.spec.precision == "int8" and _entry(self.manifest, TWIN) is not None
+
+    def read_twin(self) -> bytes | None:
+        """The bytes of ``model.s8.onnx``, None without one; verified as those of ``read_model``."""
+        return self.read(TWIN) if self.has_twin else None
+
     def check(self) -> CheckSet:
         """The pictures and expected outputs of ``check.npz``."""
         return CheckSet.load(self.read("check.npz"))
@@ -103,7 +113,10 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleDraft:
-    """What ``write_bundle`` makes a bundle of. ``version`` None: the next free one."""
+    """What ``write_bundle`` makes a bundle of.
+
+    ``version`` None: the next free one. ``twin``: ``model`` without zero points, of an 8-bit bundle.
+    """
 
     name: str
     input: InputSpec
@@ -120,6 +133,7 @@ class BundleDraft:
     version: int | None = None
     architecture: ArchitectureRef | None = None
     weights: bytes | None = None
+    twin: bytes | None = None
     lineage: Lineage = field(default_factory=Lineage)
     accuracy: tuple[Accuracy, ...] = ()
     latency: tuple[Latency, ...] = ()
@@ -222,6 +236,10 @@ def write_bundle(store: Path, draft: BundleDraft) -> Bundle:
     refuse_bad_name(draft.name)
     check_labels(draft.labels)
     refuse_external_data(draft.model)
+    if draft.twin is not None:
+        refuse_external_data(draft.twin)
+        if draft.precision != "int8":
+            raise BundleError(f"{TWIN} is for 8-bit bundles, and this one is {draft.precision}")
     files = _files(draft)
     listing = [describe(name, data) for name, data in files.items()]
     try:
@@ -245,7 +263,8 @@ def _files(draft: BundleDraft) -> dict[str, bytes]:
         "labels.txt": "".join(f"{label}\n" for label in draft.labels).encode(),
         "CARD.md": draft.card.encode(),
     }
-    return files if draft.weights is None else {**files, "weights.safetensors": draft.weights}
+    more = {"weights.safetensors": draft.weights, TWIN: draft.twin}
+    return files | {name: data for name, data in more.items() if data is not None}
 
 
 def _publish(store: Path, temporary: Path, draft: BundleDraft, listing: list[FilePart]) -> Bundle:

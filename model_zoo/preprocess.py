@@ -25,6 +25,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,18 +122,26 @@ def prepare(
     return result
 
 
+class DevicePixels(Protocol):
+    """What lies in a device's memory, as an engine's tensor."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As an array's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A picture decoded as far as its model needs, for a device to resize.
 
     Attributes:
-        pixels: uint8, (H, W, spec.channels), C-contiguous, not turned yet.
+        pixels: uint8, (H, W, spec.channels), not turned yet: C-contiguous, or on the engine's device, which decoded it.
         height, width: in px, of the whole picture as it is stored: ``pixels`` may be smaller.
         eighths: of that size at which it was decoded.
         orientation: EXIF's, still to be applied.
     """
 
-    pixels: Pixels
+    pixels: Pixels | DevicePixels
     height: int
     width: int
     eighths: int

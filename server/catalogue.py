@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from model_zoo.bundle import Bundle
 from model_zoo.errors import BundleError, UnknownModelError
@@ -23,7 +23,7 @@ from server.batch_history import BatchHistories
 from server.config import Config
 from server.errors import ForbiddenError, InternalError, ModelUnavailableError
 from server.freed_memory import give_back
-from server.loading import batch_limits, load
+from server.loading import backend_extra, batch_limits, load
 from server.metrics import GaugeSample, Metrics, ModelMetrics
 from server.served_model import LoadedModel, ServedModel
 from server.tracing.contracts import BatchTraces
@@ -215,8 +215,7 @@ class Catalogue:
             yield "quickeye_model_ready", (spec.name, version), 1.0
             yield "quickeye_model_load_seconds", (spec.name, version), model.load_s
             if model is self.find(spec.name):
-                largest = min(getattr(one, "largest_batch", loaded.max_batch_size) for one in loaded.backends)
-                yield "quickeye_largest_batch", (spec.name,), float(largest)
+                yield from _of_instances(model)
                 for images, seconds in model.batcher.learned().items():
                     yield "quickeye_predicted_batch_seconds", (spec.name, str(images)), seconds
         for name, ended_well in self._last_load_ended_well.items():
@@ -238,10 +237,11 @@ class Catalogue:
         """A name may have several bundles of one lineage: the newest one that an engine of ours takes on the device."""
         wanted = set(BACKENDS) - UNCHECKED if self._config.backend == "auto" else {self._config.backend}
         versions = self.store.versions(name)
+        extra = backend_extra(self._config)
         on_gpu = self._config.device == "cuda"
         for version in reversed(versions):
             bundle = self.store.open(name, version)
-            if wanted & UNCHECKED or any(takes(bundle, backend, on_gpu=on_gpu) for backend in wanted):
+            if wanted & UNCHECKED or any(takes(bundle, one, on_gpu=on_gpu, extra=extra) for one in wanted):
                 return bundle
         if not versions:
             return self.store.open(name)  # says what is wrong
@@ -274,6 +274,18 @@ class Catalogue:
         await model.drain(self._config.drain_timeout_s)
         await model.close()
         await asyncio.to_thread(give_back)
+
+
+def _of_instances(model: ServedModel) -> Iterable[GaugeSample]:
+    """What all instances of a model together have, and have done."""
+    loaded, name = model.loaded, model.spec.name
+    largest = min(getattr(one, "largest_batch", loaded.max_batch_size) for one in loaded.backends)
+    yield "quickeye_largest_batch", (name,), float(largest)
+    each: list[Mapping[str, float]] = [getattr(one, "device_seconds", {}) for one in loaded.backends]
+    for stage in each[0]:
+        yield "quickeye_device_seconds", (name, stage), sum(seconds[stage] for seconds in each)
+    for where in model.instances[0].decoded:
+        yield "quickeye_decoded_images", (name, where), sum(one.decoded[where] for one in model.instances)
 
 
 def _log_loaded(model: ServedModel) -> None:

@@ -4,7 +4,8 @@ A driver may take its time to answer, so it is asked in a thread (``ask``), and 
 
 Figures are of the whole GPU, whoever uses it: a neighbour who fills its memory is what one wants to see.
 Without a GPU, a driver or the package ``nvidia-ml-py`` (extra ``gpu``) there are none, and nothing is said.
-A figure that a GPU does not have (some tell no power) is left out.
+A figure that a GPU does not have (some tell no power, most have no engine for JPEGs) or that the package is too old
+for is left out.
 """
 
 import asyncio
@@ -26,6 +27,9 @@ READINGS: dict[str, Callable[[ModuleType, object], float]] = {
     "quickeye_gpu_temperature_celsius": lambda nvml, gpu: float(
         nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)
     ),
+    # A share of the last moment, and how long that was.
+    "quickeye_gpu_jpeg_decoder_busy_ratio": lambda nvml, gpu: nvml.nvmlDeviceGetJpgUtilization(gpu)[0] / 100,
+    "quickeye_gpu_video_decoder_busy_ratio": lambda nvml, gpu: nvml.nvmlDeviceGetDecoderUtilization(gpu)[0] / 100,
 }
 
 
@@ -61,6 +65,6 @@ class Gpus:
             for metric, read in READINGS.items():
                 try:
                     value = read(self._nvml, gpu)
-                except self._nvml.NVMLError:
+                except (self._nvml.NVMLError, AttributeError):
                     continue
                 yield metric, (str(number),), value

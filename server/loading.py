@@ -58,8 +58,7 @@ def load(config: Config, bundle: Bundle) -> LoadedModel:
     if bundle.spec.task != "classification":
         raise BackendLoadError(f"its task is {bundle.spec.task}, and this version answers classification only")
     how = plan(config, bundle)
-    extra = dict(_key_and_value(text) for text in config.backend_options)
-    options = BackendOptions(config.device, how.threads, how.max_batch_size, extra)
+    options = BackendOptions(config.device, how.threads, how.max_batch_size, backend_extra(config))
     first = open_backend(bundle, options, how.backend, prefer=how.prefer)
     with ExitStack() as opened:
         opened.callback(first.backend.close)
@@ -75,6 +74,15 @@ def load(config: Config, bundle: Bundle) -> LoadedModel:
         opened.pop_all()  # all of them are open: they are the model's to close now
     largest = batch_limit(bundle.spec.input, first.options.max_batch_size)
     return LoadedModel(bundle, backends, first.verdict, first.refused, how.threads, largest)
+
+
+def backend_extra(config: Config) -> dict[str, str]:
+    """The settings of engines.
+
+    Raises:
+        BackendLoadError: one that is not KEY=VALUE.
+    """
+    return dict(_key_and_value(text) for text in config.backend_options)
 
 
 def _key_and_value(text: str) -> tuple[str, str]:

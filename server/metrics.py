@@ -18,7 +18,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from model_zoo.errors import PictureError
@@ -53,6 +53,14 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "quickeye_gpu_memory_total_bytes": ("Memory that the GPU has.", ("gpu",)),
     "quickeye_gpu_power_watts": ("What the GPU draws.", ("gpu",)),
     "quickeye_gpu_temperature_celsius": ("How warm the GPU is.", ("gpu",)),
+    "quickeye_gpu_jpeg_decoder_busy_ratio": ("Share of the last moment in which the GPU's JPEG engine ran.", ("gpu",)),
+    "quickeye_gpu_video_decoder_busy_ratio": ("Share of the last moment in which its video decoder ran.", ("gpu",)),
+}
+
+# As gauges: read at each scrape, from whoever adds them up.
+COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "quickeye_device_seconds": ("Seconds of the device's own clock, by what it did for batches.", ("model", "stage")),
+    "quickeye_decoded_images": ("Images decoded, by where: cpu, gpu.", ("model", "where")),
 }
 
 
@@ -61,7 +69,11 @@ class _Gauges(Collector):
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
-        families = {name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in GAUGES.items()}
+        families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {
+            name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in GAUGES.items()
+        }
+        for name, (text, labels) in COUNTERS.items():
+            families[name] = CounterMetricFamily(name, text, labels=labels)
         for name, labels, value in self._read():
             families[name].add_metric(list(labels), value)
         return families.values()

@@ -12,7 +12,7 @@ from model_zoo.bundle import Bundle
 from model_zoo.manifest import Accuracy
 from model_zoo.tables import counted
 from optimize.candidates.recipe import OptimizeRecipe
-from optimize.candidates.result import Candidate, Paired
+from optimize.candidates.result import Candidate, Paired, Twin
 from optimize.candidates.speed import Speed
 from optimize.candidates.steps import STEPS
 from optimize.choice import nearest
@@ -26,6 +26,8 @@ _QUESTIONS = {
     "top1": "first class is the label",
     "top5": "label among the first five",
     "top1_agreement": "same first class as the parent",
+    "twin_top1": "the same of `model.s8.onnx`, for TensorRT",
+    "twin_top1_agreement": "`model.s8.onnx`, for TensorRT: same first class as the parent",
     "top1_agreement_where_sure": "the same, where the parent gives its first class one half or more",
 }
 
@@ -47,8 +49,15 @@ def own_card(name: str, recipe: OptimizeRecipe, parent: Bundle, candidate: Candi
         rows.append(f"- On the pictures that chose it: {paired_words(candidate.val, labelled=recipe.labelled)}.")
     if candidate.verdict is not None:
         rows.append(f"- Guard: {candidate.verdict.says}")
+    if candidate.twin is not None:
+        rows.append(f"- {twin_words(candidate.twin)}")
     rows += ["", f"Licence: {parent.spec.licence}. Source: {parent.spec.source}.", ""]
     return with_threshold("\n".join(rows), candidate)
+
+
+def twin_words(twin: Twin) -> str:
+    """What became of the graph for TensorRT."""
+    return f"`model.s8.onnx`, for TensorRT, {'' if twin.is_kept else 'is left out: it '}{twin.says}"
 
 
 def filled(

@@ -120,6 +120,7 @@ def rewritten(bundle: Bundle, model: bytes, store: Path, *, precision: Precision
         source=spec.source,
         precision=precision,
         runs_on=spec.runs_on,
+        twin=bundle.read_twin(),  # for TensorRT, to which these rewrites are nothing
         lineage=Lineage(tools=bundle.manifest.lineage.tools),
     )
     return Store(store).write(draft)

@@ -16,6 +16,9 @@ from optimize.judging.predictions import Predictions
 from optimize.training.export_run import accuracies
 from optimize.training.run_folder import RunFolder
 
+TWIN = "twin_"  # before the metric's name, where the graph for TensorRT is meant
+TWIN_METRICS = ("top1", "top1_agreement")
+
 
 def figures(bench: Bench, candidate: Candidate, bundle: Bundle, said: Publishing | None) -> tuple[Accuracy, ...]:
     """Of a candidate on the front.
@@ -29,6 +32,10 @@ def figures(bench: Bench, candidate: Candidate, bundle: Bundle, said: Publishing
     splits = [("validation", candidate.val), ("test", candidate.verdict.paired if candidate.verdict else None)]
     own = [row for split, one in splits if one is not None for row in _own(bench, split, one, said)]
     sets = said.figures if said else ()
+    twin = candidate.twin.paired if candidate.twin and candidate.twin.is_kept else None
+    if twin is not None:
+        rows = _own(bench, "test", twin, said)
+        own += [row.model_copy(update={"metric": f"{TWIN}{row.metric}"}) for row in rows if row.metric in TWIN_METRICS]
     return (*own, *(row for one in sets for row in _labelled(bench, bundle, one)))
 
 

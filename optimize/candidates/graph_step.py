@@ -14,6 +14,7 @@ from model_zoo.store import Store
 from optimize.candidates.bench import Bench
 from optimize.candidates.reference_check import reference_check
 from optimize.passes import PassConfig, load_pass
+from optimize.passes.pictures import Pictures
 
 # Of what reads pictures, rewrites graphs and says what they mean.
 TOOLS = ("numpy", "onnx", "pillow")
@@ -28,8 +29,7 @@ def apply_pass(name: str, config: PassConfig, bundle: Bundle, bench: Bench, fold
         PassError: the graph can't be taken by this pass.
         BundleError: the store refused.
     """
-    pictures = bench.calibration(bundle.spec.input)
-    model = load_pass(name).transform(bundle.read_model(), pictures, config)
+    model, twin = _transformed(name, config, bundle.read_model(), bench.calibration(bundle.spec.input))
     precision = _PRECISION.get(name, bundle.spec.precision)
     draft = BundleDraft(
         name=bundle.spec.name,
@@ -42,9 +42,20 @@ def apply_pass(name: str, config: PassConfig, bundle: Bundle, bench: Bench, fold
         licence=bundle.spec.licence,
         source=bundle.spec.source,
         precision=precision,
+        twin=twin,
         lineage=Lineage(tools={**bundle.manifest.lineage.tools, **{tool: _version(tool) for tool in TOOLS}}),
     )
     return Store(folder / "store").write(draft)
+
+
+def _transformed(name: str, config: PassConfig, model: bytes, pictures: Pictures) -> tuple[bytes, bytes | None]:
+    """The new graph, and its symmetric twin where the recipe asks for one."""
+    if name == "quantize_int8":
+        from optimize.passes.quantize_int8 import QuantizeInt8, quantize_with_twin
+
+        if isinstance(config, QuantizeInt8) and config.symmetric_twin:
+            return quantize_with_twin(model, pictures, config)
+    return load_pass(name).transform(model, pictures, config), None
 
 
 def _version(tool: str) -> str:

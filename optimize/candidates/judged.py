@@ -1,5 +1,6 @@
 """What bundles say of the run's pictures, kept, and a candidate's answers beside its parent's."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from model_zoo.bundle import Bundle
@@ -9,7 +10,7 @@ from optimize.data.dataset import Dataset
 from optimize.judging.agreement import agreement
 from optimize.judging.ask import ask
 from optimize.judging.comparison import compare
-from optimize.judging.judged_model import BundleModel
+from optimize.judging.judged_model import BundleModel, JudgedModel
 from optimize.judging.predictions import Predictions
 from optimize.judging.resolution import FEWEST_FOR_EVIDENCE, pictures_to_settle
 
@@ -21,9 +22,14 @@ def answers(bundle: Bundle, dataset: Dataset, path: Path, backend: str | None) -
         DataError: not one picture can be decoded.
         BackendError: no engine runs the bundle.
     """
+    return answers_of(lambda: BundleModel(bundle, backend), dataset, path)
+
+
+def answers_of(open_model: Callable[[], JudgedModel], dataset: Dataset, path: Path) -> Predictions:
+    """A model's logits, as ``answers``; it is opened only where ``path`` has none."""
     if path.exists():
         return Predictions.load(path)
-    model = BundleModel(bundle, backend)
+    model = open_model()
     try:
         found = ask(model, dataset).predictions
     finally:

@@ -7,10 +7,11 @@ from optimize.candidates.audit import QUANTISES
 from optimize.candidates.bench import Bench
 from optimize.candidates.chains import Chains, Steps
 from optimize.candidates.flips import Flips, flips
-from optimize.candidates.judged import answers
+from optimize.candidates.judged import answers, answers_of
 from optimize.candidates.recipe import PARENT, CandidateEntry
 from optimize.data.dataset import Dataset
 from optimize.errors import PassError, RecipeError
+from optimize.judging.graph_model import GraphModel
 from optimize.judging.predictions import Predictions
 from optimize.passes.sensitivity import sqnr
 from optimize.training.run_folder import RunFolder
@@ -90,6 +91,11 @@ class Made:
         """Pictures of "train", "val" (by which candidates are chosen) or "guard"."""
         data = self._bench.data
         return {"train": data.train, "val": data.val, "guard": self._bench.guard}[split]
+
+    def twin_answers(self, name: str, graph: bytes) -> Predictions:
+        """What a made candidate's ``graph`` for TensorRT says of the guard's pictures, as it is meant."""
+        path = RunFolder(self._bench.folder).predictions(f"{self._chains.key(self.steps(name))}-guard-twin")
+        return answers_of(lambda: GraphModel(self.bundle(name), graph), self.dataset("guard"), path)
 
     def _asked(self, key: str, bundle: Bundle, split: str) -> Predictions:
         path = RunFolder(self._bench.folder).predictions(f"{key}-{split}")

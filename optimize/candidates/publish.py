@@ -8,6 +8,7 @@ import shutil
 from functools import partial
 
 from model_zoo.bundle import Bundle, BundleDraft
+from model_zoo.check import CheckSet
 from model_zoo.manifest import Latency, Lineage, Pass
 from model_zoo.store import Store
 from optimize.candidates.bench import Bench
@@ -55,6 +56,17 @@ def bundle_name(recipe: OptimizeRecipe, candidate: Candidate, *, is_best: bool) 
     return recipe.publish.name if recipe.publish and is_best else f"{recipe.name}-{candidate.name}"[:64]
 
 
+def check_of(bench: Bench, bundle: Bundle, *, is_best: bool) -> CheckSet:
+    """What ``bundle`` is published with: the recipe's photos for the best, where it names some.
+
+    Raises:
+        RecipeError, MissingPhotosError: these can't be had.
+    """
+    said = bench.recipe.publish if is_best else None
+    photos = check_pictures(said, bundle.spec.input) if said else None
+    return bundle.check() if photos is None else reference_check(bundle.read_model(), photos, bundle.spec.precision)
+
+
 def _draft(bench: Bench, candidate: Candidate, bundle: Bundle, *, is_best: bool) -> BundleDraft:
     parent, weights = bench.parent, bundle.weights_path
     said = bench.recipe.publish if is_best else None
@@ -67,14 +79,13 @@ def _draft(bench: Bench, candidate: Candidate, bundle: Bundle, *, is_best: bool)
     else:
         shown = len(bench.calibration(bundle.spec.input))
         card = filled(page, candidate, accuracy, name=name, version=version, calibration=shown)
-    photos = check_pictures(said, bundle.spec.input) if said else None
     return BundleDraft(
         name=name,
         version=version,
         input=bundle.spec.input,
         labels=bundle.labels,
         model=bundle.read_model(),
-        check=bundle.check() if photos is None else reference_check(bundle.read_model(), photos, bundle.spec.precision),
+        check=check_of(bench, bundle, is_best=is_best),
         card=card,
         licence=parent.spec.licence,
         source=parent.spec.source,
@@ -83,6 +94,7 @@ def _draft(bench: Bench, candidate: Candidate, bundle: Bundle, *, is_best: bool)
         runs_on=bundle.spec.runs_on,
         architecture=bundle.spec.architecture,
         weights=None if weights is None else bundle.read(weights.name),
+        twin=bundle.read_twin() if candidate.twin and candidate.twin.is_kept else None,
         lineage=_lineage(bench, candidate, bundle),
         accuracy=accuracy,
         latency=_latency(candidate),

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optimize.candidates.card import step_words
+from optimize.candidates.card import step_words, twin_words
 from optimize.candidates.drawing import front_svg
 from optimize.candidates.evidence import Evidence
 from optimize.candidates.recipe import PARENT
@@ -73,6 +73,7 @@ def render(result: Result, evidence: Evidence | None, recipe: str, command: str,
         made=made,
         sparse=[one for one in made if one.zeros >= ZEROS],
         left=[one for one in result.candidates if one.state != "made"],
+        twins={one.name: twin_words(one.twin) for one in made if one.twin is not None},
         words={one.name: ", ".join(map(step_words, one.steps)) for one in result.candidates},
         drawings=[
             front_svg("accuracy over speed", drawn, lambda one: one.faster, "times as fast as the parent", least),

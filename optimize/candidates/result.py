@@ -61,6 +61,19 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Twin:
+    """An 8-bit candidate's graph for TensorRT; ``paired`` is None where the check alone decided.
+
+    Attributes:
+        is_kept: it gives the check's answers and the guard passes it, so that the bundle has it.
+    """
+
+    is_kept: bool
+    says: str
+    paired: Paired | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """One line of the result.
 
@@ -77,6 +90,7 @@ class Candidate:
         bundle: in the run's store, where it is on the front.
         threshold: its score below which answers are unknown, where the recipe asks for one and the guard's pictures
             give it; ``no_threshold``: why they don't.
+        twin: beside it, where it is on the front and has one.
     """
 
     name: str
@@ -98,6 +112,7 @@ class Candidate:
     bundle: str | None = None
     threshold: Threshold | None = None
     no_threshold: str = ""
+    twin: Twin | None = None
 
     @property
     def faster(self) -> float:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from optimize.candidates.card import twin_words
 from optimize.candidates.judged import drop_words
 from optimize.candidates.publish import bundle_name
 from optimize.candidates.recipe import OptimizeRecipe
@@ -52,6 +53,8 @@ def _ending(result: Result, recipe: OptimizeRecipe, run: RunFolder) -> list[str]
         said = f"{said} Its answers are {one.threshold.says}."
     elif one.no_threshold:
         said = f"{said} No answer of it is unknown: {one.no_threshold}."
+    if one.twin is not None:
+        lines.append(twin_words(one.twin))
     if result.best is None:
         lines.append(f"no candidate keeps the budget; {one.name} comes closest: {said}")
     else:

@@ -12,6 +12,7 @@ from optimize.candidates.recipe import PARENT, OptimizeRecipe
 from optimize.candidates.report import write_optimize_report
 from optimize.candidates.result import Candidate, Result
 from optimize.candidates.run import Run
+from optimize.candidates.twins import with_twins
 from optimize.data.dataset import UNLABELLED
 from optimize.errors import DataError
 from optimize.judging.abstain import choose
@@ -25,7 +26,7 @@ def write_all(run: Run, bench: Bench) -> Result:
         RunError, BundleError: the disk refused.
         OptimizeError: what ``[publish]`` names can't be read, or judged by.
     """
-    result = _with_thresholds(run.result(), run, bench.recipe)
+    result = with_twins(_with_thresholds(run.result(), run, bench.recipe), run.made, bench)
     front = [(one, run.made.bundle(one.name)) for one in result.candidates if one.is_on_front and one.name != PARENT]
     places = publish(bench, front, result.best)
     named = tuple(replace(one, bundle=places.get(one.name)) for one in result.candidates)

@@ -31,6 +31,7 @@ def with_threshold(bundle: Bundle, abstain: Abstain, says: str) -> Bundle:
             runs_on=spec.runs_on,
             architecture=spec.architecture,
             weights=None if weights is None else bundle.read(weights.name),
+            twin=bundle.read_twin(),
             lineage=Lineage(
                 parent=f"{spec.name}/{spec.version}",
                 passes=(Pass(name="abstain", parameters=abstain.model_dump(mode="json")),),

@@ -32,13 +32,20 @@ def write_qdq(graph: FloatGraph, scales: dict[str, Scale], layers: dict[str, Lay
     Returns:
         The model, the same for the same arguments.
     """
-    writer = _Writer(graph, scales)
+    return written(QdqWriter(graph, scales), graph, layers, f"{graph.model.graph.name}_int8")
+
+
+def written(writer: "QdqWriter", graph: FloatGraph, layers: dict[str, Layer], name: str) -> onnx.ModelProto:
+    """The whole of a graph by a writer that knows how; see ``write_qdq``.
+
+    Args:
+        name: of the graph.
+    """
     writer.pixels(graph.input)
     for step in graph.steps:
         writer.step(step, layers.get(step.output))
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
-    name = f"{graph.model.graph.name}_int8"
     whole = helper.make_graph(
         writer.nodes, name, graph.model.graph.input, graph.model.graph.output, initializer=writer.constants
     )
@@ -46,7 +53,9 @@ def write_qdq(graph: FloatGraph, scales: dict[str, Scale], layers: dict[str, Lay
     return model
 
 
-class _Writer:
+class QdqWriter:
+    """Nodes and constants as they come; ``symmetric_twin`` writes some of them otherwise."""
+
     def __init__(self, graph: FloatGraph, scales: dict[str, Scale]) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
@@ -74,31 +83,37 @@ class _Writer:
             self._codes[step.output] = self._codes[step.sources[0]]
             self._dequantise(self._codes[step.output], self._scale(step.output), self._real(step.output))
             return
-        inputs = [self._real(name) if name in step.sources else name for name in step.inputs]
-        if layer is not None:
-            inputs = [inputs[0], *self._weights(step, layer)]
-        for name in inputs:
-            if name in self._floats:
-                self._constant(name, self._float(name) if step.op in WEIGHTED else self._floats[name])
         target = f"{step.output}/float" if quantised else step.output
         guarded = quantised and layer is None and step.op in WEIGHTED and step.sources[0] in self._scales
         clamped = not quantised and step.output != step.node.output[0]
         made = f"{step.output}/uncut" if guarded or clamped else target
-        node = helper.make_node(step.op, inputs, [made], step.node.name)
-        node.attribute.extend(step.node.attribute)
-        self.nodes.append(node)
+        self._operator(step, layer, made)
         if guarded:
             self._keep_float(step.output)
         elif clamped:
-            bounds = {"low": step.low, "high": step.high}
-            names = [self._constant(f"{made}/{name}", np.array(at, np.float32)) for name, at in bounds.items()]
-            self._node("Clip", [made, *names], target)
+            self._clip(step, made, target)
         if quantised:
             source = step.sources[0] if step.op in SAME_CODES else step.output
             parameters = self._scale(source)
             self._codes[step.output] = coded = f"{step.output}/codes"
             self._node("QuantizeLinear", [target, *parameters], coded)
             self._dequantise(coded, parameters, self._real(step.output))
+
+    def _operator(self, step: Step, layer: Layer | None, made: str) -> None:
+        inputs = [self._real(name) if name in step.sources else name for name in step.inputs]
+        if layer is not None:
+            inputs = [inputs[0], *self._weights(step, layer)]
+        for name in inputs:
+            if name in self._floats:
+                self._constant(name, self._float(name) if step.op in WEIGHTED else self._floats[name])
+        node = helper.make_node(step.op, inputs, [made], step.node.name)
+        node.attribute.extend(step.node.attribute)
+        self.nodes.append(node)
+
+    def _clip(self, step: Step, made: str, target: str) -> None:
+        bounds = {"low": step.low, "high": step.high}
+        names = [self._constant(f"{made}/{name}", np.array(at, np.float32)) for name, at in bounds.items()]
+        self._node("Clip", [made, *names], target)
 
     def _keep_float(self, name: str) -> None:
         """Cut off below the least code, as rounding does too: that a rounding does not follow the layer at once.

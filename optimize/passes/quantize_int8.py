@@ -20,11 +20,14 @@ out before, and made anew from the quantised features and weights.
 Layers that 8 bits hurt too much can be left in float: named in ``float_layers``, or found by measuring, as many as
 ``float_share`` allows (``float_choice``). A tensor that only such layers touch stays in float too (``float_tensors``).
 
+From the same walk, and at little cost beside it, comes the form that TensorRT takes (``symmetric_twin``).
+
 What it does not do: it knows the operators of ``float64_operators`` only, and
 does not train.
 """
 
 import difflib
+from collections.abc import Callable
 from typing import Annotated
 
 import onnx
@@ -34,13 +37,18 @@ from model_zoo.graph_class_activation import add_class_activation, remove_class_
 from optimize.errors import PassError
 from optimize.passes import Pass, PassConfig
 from optimize.passes.activation_range import RangeMethod
+from optimize.passes.coded import Scale
 from optimize.passes.float64_operators import WEIGHTED
 from optimize.passes.float_choice import choose_float_steps
 from optimize.passes.float_graph import FloatGraph, Step, read_float_graph
 from optimize.passes.integer_walk import IntegerWalk
+from optimize.passes.layer_rounding import Layer
 from optimize.passes.layer_weights import read_model
 from optimize.passes.pictures import Pictures, require_pictures
 from optimize.passes.qdq import write_qdq
+from optimize.passes.symmetric_twin import look_up_numbers, write_symmetric
+
+Write = Callable[[FloatGraph, dict[str, Scale], dict[str, Layer]], onnx.ModelProto]
 
 
 class QuantizeInt8(PassConfig):
@@ -49,7 +57,8 @@ class QuantizeInt8(PassConfig):
     ``pair_safe`` keeps pairs of weights small enough for x86 CPUs without VNNI
     to sum them exactly with their fast instruction. ``float_layers`` are those that
     stay in float, by the name of their node or of what comes out of it. ``float_share`` of the multiply-adds
-    may stay in float besides: the layers that gain most by it are found by measuring.
+    may stay in float besides: the layers that gain most by it are found by measuring. ``symmetric_twin``: a step of
+    ``quickeye optimize`` puts TensorRT's form beside the graph, see ``quantize_with_twin``.
     """
 
     range_method: RangeMethod = "percentile"
@@ -57,6 +66,7 @@ class QuantizeInt8(PassConfig):
     pair_safe: bool = True
     float_layers: Annotated[list[str], Field(max_length=1000)] = Field(default=[])
     float_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    symmetric_twin: bool = False
 
 
 def quantize_int8(model: bytes, pictures: Pictures, config: QuantizeInt8) -> bytes:
@@ -72,6 +82,21 @@ def quantize_int8(model: bytes, pictures: Pictures, config: QuantizeInt8) -> byt
         PassError: no pictures, no ONNX model, a graph that the pass does not understand, or a float layer that there is
             not.
     """
+    return _written(*_settled(model, pictures, config), write_qdq)
+
+
+def quantize_with_twin(model: bytes, pictures: Pictures, config: QuantizeInt8) -> tuple[bytes, bytes]:
+    """``quantize_int8``'s graph, and its symmetric twin for TensorRT.
+
+    Raises:
+        PassError: as ``quantize_int8``.
+    """
+    settled = _settled(model, pictures, config)
+    return _written(*settled, write_qdq), _written(*settled, write_symmetric)
+
+
+def _settled(model: bytes, pictures: Pictures, config: QuantizeInt8) -> tuple[FloatGraph, IntegerWalk, bool]:
+    """What the calibration found, and whether ``model`` had a class-activation map."""
     require_pictures(pictures)
     parent = read_model(model)
     explained = remove_class_activation(parent)
@@ -81,9 +106,15 @@ def quantize_int8(model: bytes, pictures: Pictures, config: QuantizeInt8) -> byt
     walk = _walked(graph, pictures, config, in_float)
     if config.float_share and (more := choose_float_steps(plain, graph, walk, pictures, config.float_share)):
         walk = _walked(graph, pictures, config, in_float | more)
-    quantised = write_qdq(graph, walk.scales, walk.layers)
+    return graph, walk, explained
+
+
+def _written(graph: FloatGraph, walk: IntegerWalk, explained: bool, write: Write) -> bytes:
+    quantised = write(graph, walk.scales, walk.layers)
     if explained and not add_class_activation(quantised):
         raise PassError("the quantised graph lost what its class-activation map is made of")
+    if write is write_symmetric:
+        look_up_numbers(quantised)
     try:
         onnx.checker.check_model(quantised, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

@@ -8,11 +8,12 @@ here: ``optimize`` measures with the code that serves.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, cast
+from typing import Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model_zoo.header import Header
 from model_zoo.preprocess import Stored
 from model_zoo.spec import CLASS_ACTIVATION, ModelSpec
 
@@ -75,6 +76,31 @@ class Backend(Protocol):
         """Give the engine's memory back; ``run`` must not be called after."""
 
 
+class Ranked(NamedTuple):
+    """The best classes of N pictures, best first; equal scores keep the lower index first.
+
+    Attributes:
+        indices: int64, (N, k).
+        scores: float32, (N, k), after the output's activation.
+    """
+
+    indices: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+class RankingBackend(Backend, Protocol):
+    """A backend that also finds the best classes on its device; ``ranked_classes`` is how many."""
+
+    ranked_classes: int
+
+    def run_ranked(self, pictures: NDArray[np.uint8] | Sequence[Stored]) -> Ranked:
+        """As ``run``, or ``PreparingBackend.run_stored``; only the best classes come back.
+
+        Raises:
+            BackendError: as ``run``.
+        """
+
+
 class PreparingBackend(Backend, Protocol):
     """A backend that also resizes pictures, on its device."""
 
@@ -91,6 +117,38 @@ class PreparingBackend(Backend, Protocol):
         """
 
 
+class DecodingBackend(PreparingBackend, Protocol):
+    """A backend that also decodes JPEGs, on its device.
+
+    ``decoded_bytes`` is how much of their pixels it takes at once; ``shares_decoding``: the CPU may have a part of them
+    where that is quicker.
+    """
+
+    decoded_bytes: int
+    shares_decoding: bool
+
+    def decode(self, pictures: Sequence[tuple[bytes | memoryview, Header]]) -> list[Stored | None]:
+        """JPEGs for ``run_stored`` or ``run_ranked``, their pixels left on the device, not turned.
+
+        Args:
+            pictures: encoded, with what ``read_header`` said; of ``decoded_bytes`` together, once decoded.
+        Returns:
+            One for each; None where the device refuses it, and the CPU should have a look.
+        Raises:
+            BackendError: none could be decoded; the instance may be used again.
+        """
+
+
 def preparing(backend: Backend) -> PreparingBackend | None:
     """The backend itself, where it resizes pictures; ``largest_picture_bytes`` 0 is that it does not."""
     return cast(PreparingBackend, backend) if getattr(backend, "largest_picture_bytes", 0) else None
+
+
+def ranking(backend: Backend) -> RankingBackend | None:
+    """The backend itself, where it ranks; ``ranked_classes`` 0 is that it does not."""
+    return cast(RankingBackend, backend) if getattr(backend, "ranked_classes", 0) else None
+
+
+def decoding(backend: Backend) -> DecodingBackend | None:
+    """The backend itself, where it decodes; ``decoded_bytes`` 0 is that it does not."""
+    return cast(DecodingBackend, backend) if getattr(backend, "decoded_bytes", 0) else None

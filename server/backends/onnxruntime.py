@@ -15,12 +15,18 @@ slower: page faults); memory patterns are off, they cost memory and gain nothing
 Class-activation maps are computed with every run, as the runtime computes all outputs
 whichever it is asked for: about 1 % of the time. They are copied out when they are asked for.
 
+On a GPU batches have fixed places in its memory, and their runs are recorded (``bound/``).
+
 Settings: ``onnxruntime.providers`` (a list in order of preference, of cpu, cuda,
 tensorrt or the runtime's own names), ``onnxruntime.device_id``,
 ``onnxruntime.exact`` (1 or 0 overrides the above), ``onnxruntime.trt_fp16``,
-``onnxruntime.trt_cache`` (a folder for built engines).
+``onnxruntime.trt_cache`` (a folder for built engines); ``onnxruntime.memory`` (torch,
+fixed, copied), ``onnxruntime.cuda_graphs``, ``onnxruntime.nhwc`` (1 or 0: so and no other way),
+``onnxruntime.preprocess`` (exact, fast, cpu).
 """
 
+from collections.abc import Sequence
+from functools import partial
 from types import ModuleType
 from typing import Protocol
 
@@ -30,31 +36,29 @@ from numpy.typing import NDArray
 from model_zoo.bundle import Bundle
 from server.backends import Backend, BackendOptions, output_names
 from server.backends.batches import batch_limit, padded, refuse_odd_batch
+from server.backends.bound.choices import device_of, memory_kind, preprocess_choice
+from server.backends.bound.opening import Opening
+from server.backends.bound.session import BoundSession, Faults, GraphValue, Runtime, short
+from server.backends.bound.ways import ways
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError
 from server.backends.extras import as_flag, own_extras
-from server.backends.onnxruntime_providers import Provider, choose_providers
+from server.backends.onnxruntime_providers import NAMES, Provider, choose_providers, device_number
 from server.backends.saturation import needs_exact_sums
 
-_Faults = tuple[type[Exception], ...]
-
-SETTINGS = ("providers", "device_id", "exact", "trt_fp16", "trt_cache")
+SETTINGS = ("providers", "device_id", "exact", "trt_fp16", "trt_cache", "memory", "cuda_graphs", "nhwc", "preprocess")
 _FATAL_ONLY = 4
-
-
-class _Value(Protocol):
-    """An input or output of a session: ``shape`` has a name or None where a size is open."""
-
-    name: str
-    type: str
-    shape: list[int | str | None]
 
 
 class _Session(Protocol):
     """What is used of ``onnxruntime.InferenceSession``, which is untyped."""
 
     def run(self, outputs: list[str], feeds: dict[str, NDArray[np.uint8]]) -> list[NDArray[np.float32]]: ...
-    def get_inputs(self) -> list[_Value]: ...
-    def get_outputs(self) -> list[_Value]: ...
+    def get_inputs(self) -> Sequence[GraphValue]: ...
+    def get_outputs(self) -> Sequence[GraphValue]: ...
+
+
+class _WholeSession(_Session, BoundSession, Protocol):
+    """Both ways to run one."""
 
 
 class OnnxRuntimeBackend:
@@ -62,7 +66,7 @@ class OnnxRuntimeBackend:
 
     name = "onnxruntime"
 
-    def __init__(self, session: _Session, bundle: Bundle, limit: int, device: str, faults: _Faults) -> None:
+    def __init__(self, session: _Session, bundle: Bundle, limit: int, device: str, faults: Faults) -> None:
         self.device = device
         self.precision: str = bundle.spec.precision
         self._session: _Session | None = session
@@ -84,7 +88,7 @@ class OnnxRuntimeBackend:
         try:
             outputs = self._session.run(self._names[explain], {self._input_name: whole})
         except self._faults as error:
-            raise BackendError(f"onnxruntime failed on a batch of {len(batch)}: {_short(error)}") from error
+            raise BackendError(f"onnxruntime failed on a batch of {len(batch)}: {short(error)}") from error
         return tuple(outputs) if self._rows is None else tuple(output[: len(batch)] for output in outputs)
 
     def close(self) -> None:
@@ -102,20 +106,34 @@ def load(bundle: Bundle, options: BackendOptions) -> Backend:
     """
     runtime, faults = _import_runtime()
     extras = own_extras(options, "onnxruntime", SETTINGS)
-    providers = choose_providers(runtime, bundle.spec, options, extras)
-    data = bundle.read_model()
+    providers = choose_providers(runtime, bundle.spec, options, extras, has_twin=bundle.has_twin)
+    limit = batch_limit(bundle.spec.input, options.max_batch_size)
+    place = (providers[0].device, device_number(extras))
+    memory = memory_kind(extras, place[0])
+    twin = bundle.read_twin() if providers[0].name == NAMES["tensorrt"] else None
+    data = bundle.read_model() if twin is None else twin
     settings = _session_options(runtime, bundle, options, _wants_exact(extras, bundle, data))
-    try:
-        session = runtime.InferenceSession(data, settings, providers=[(one.name, one.options) for one in providers])
-        session.disable_fallback()
-    except faults as error:
-        raise BackendLoadError(f"onnxruntime does not take the graph: {_short(error)}") from error
-    device = _device(providers, session.get_providers())
-    _refuse_odd_graph(session, bundle)
-    return OnnxRuntimeBackend(session, bundle, batch_limit(bundle.spec.input, options.max_batch_size), device, faults)
+
+    def open_session(asked: Sequence[Provider]) -> _WholeSession:
+        try:
+            session = runtime.InferenceSession(data, settings, providers=[(one.name, one.options) for one in asked])
+            session.disable_fallback()
+        except faults as error:
+            raise BackendLoadError(f"onnxruntime does not take the graph: {short(error)}") from error
+        _refuse_other_provider(asked[0], session.get_providers())
+        _refuse_odd_graph(session, bundle)
+        found: _WholeSession = session
+        return found
+
+    if memory == "copied":
+        return OnnxRuntimeBackend(open_session(providers), bundle, limit, place[0], faults)
+    line = ways(providers[0].name, limit == 1 or bundle.spec.input.max_batch is not None, extras)
+    device = partial(device_of, runtime, memory, place, options)
+    resizes = preprocess_choice(extras, place[0])
+    return Opening(Runtime(runtime, faults, open_session), bundle, limit, providers, device, resizes).first_of(line)
 
 
-def _import_runtime() -> tuple[ModuleType, _Faults]:
+def _import_runtime() -> tuple[ModuleType, Faults]:
     """The library, and every exception it throws (its own do not share a base)."""
     try:
         import onnxruntime
@@ -150,15 +168,13 @@ def _session_options(runtime: ModuleType, bundle: Bundle, options: BackendOption
     return settings
 
 
-def _device(asked: list[Provider], running: list[str]) -> str:
-    """The device of the first provider; the runtime passes silently over one whose libraries it cannot load."""
-    first = asked[0]
+def _refuse_other_provider(first: Provider, running: list[str]) -> None:
+    """The runtime passes silently over one whose libraries it cannot load."""
     if first.name not in running:
         raise BackendUnavailableError(
             f"onnxruntime could not start {first.name}: is the driver installed, and 'quickeye[gpu]' with its CUDA "
             f"libraries? Running instead were: {', '.join(running)}"
         )
-    return first.device
 
 
 def _refuse_odd_graph(session: _Session, bundle: Bundle) -> None:
@@ -173,7 +189,3 @@ def _refuse_odd_graph(session: _Session, bundle: Bundle) -> None:
             raise BackendLoadError(
                 f"the manifest names a float32 output '{output.name}', the graph has {types.get(output.name, 'none')}"
             )
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]

@@ -7,7 +7,7 @@ not replaced: its failure is the refusal.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 
@@ -20,7 +20,7 @@ from server.backends import BACKENDS, Backend, BackendOptions, Device
 from server.backends.batches import batch_limit
 from server.backends.cpu_features import CpuFeatures, cpu_features
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError, CheckFailedError
-from server.backends.onnxruntime_providers import cuda_is_available
+from server.backends.onnxruntime_providers import asks_for_tensorrt, cuda_is_available
 from server.backends.torch import torch_sees_cuda
 
 log = logging.getLogger("quickeye.backends")
@@ -109,7 +109,7 @@ def candidates(
         for backend in [name] if name else CUDA_LINE:
             line += _on_cuda(options, backend)
     else:
-        if options.device == "auto" and bundle.spec.precision != "int8":
+        if options.device == "auto" and _is_for_gpus(bundle, options.extra):
             if name in (None, "torch") and _has_float_weights(bundle) and torch_cuda():
                 line += _on_cuda(options, "torch")
             if name in (None, "onnxruntime") and cuda():
@@ -120,9 +120,13 @@ def candidates(
     return sorted(wanted, key=lambda one: one.backend != prefer) if prefer else wanted
 
 
-def takes(bundle: Bundle, backend: str, *, on_gpu: bool = False) -> bool:
-    """``runs_on`` names who takes the graph, and torch takes the float weights; 8-bit graphs are for CPUs."""
-    if on_gpu and bundle.spec.precision == "int8":
+def takes(bundle: Bundle, backend: str, *, on_gpu: bool = False, extra: Mapping[str, str] | None = None) -> bool:
+    """``runs_on`` names who takes the graph, and torch takes the float weights; 8-bit graphs are for CPUs.
+
+    Args:
+        extra: the settings of backends; with TensorRT among them an 8-bit bundle that has a twin for it is for GPUs.
+    """
+    if on_gpu and not _is_for_gpus(bundle, extra or {}):
         return False
     return _has_float_weights(bundle) if backend == "torch" else backend in bundle.spec.runs_on
 
@@ -163,6 +167,10 @@ def _on_cuda(options: BackendOptions, backend: str) -> list[Candidate]:
 
 def _sized(options: BackendOptions, device: Device, usual: int) -> BackendOptions:
     return replace(options, device=device, max_batch_size=options.max_batch_size or usual)
+
+
+def _is_for_gpus(bundle: Bundle, extra: Mapping[str, str]) -> bool:
+    return bundle.spec.precision != "int8" or (bundle.has_twin and asks_for_tensorrt(extra))
 
 
 def _has_float_weights(bundle: Bundle) -> bool:

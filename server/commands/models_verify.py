@@ -81,13 +81,15 @@ def _wanted(models: list[str], store: Store) -> list[tuple[str, int]]:
 def verify(
     store: Store, name: str, version: int, try_engine: TryEngine, backends: Sequence[str] | None = None
 ) -> BundleVerdict:
-    """Hash every file, look into the graph, then try the engines: those given, or all that the bundle names."""
+    """Hash every file, look into the graphs, then try the engines: those given, or all that the bundle names."""
     from model_zoo.onnx_safety import refuse_external_data
 
     model = f"{name}/{version}"
     try:
         bundle = store.open(name, version)
-        refuse_external_data(bundle.read_model())
+        for graph in (bundle.read_model(), bundle.read_twin()):
+            if graph is not None:
+                refuse_external_data(graph)
     except ModelZooError as error:
         return BundleVerdict(model, False, str(error), ())
     engines = tuple(try_engine(bundle, backend) for backend in backends or bundle.spec.runs_on)

@@ -49,18 +49,19 @@ _PLAIN_OK = Answer(200, None)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where requests go: an address and the path with its query."""
+    """Where requests go: an address and the path with its query, and what their bodies are."""
 
     host: str
     port: int
     path: str
+    content_type: str = "application/octet-stream"
 
-    def request(self, body: bytes, content_type: str = "application/octet-stream") -> bytes:
+    def request(self, body: bytes) -> bytes:
         """A whole POST, ready to be written."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         head = (
             f"POST {self.path} HTTP/1.1\r\nHost: {host}:{self.port}\r\nUser-Agent: quickeye-loadtest\r\n"
-            f"Accept: */*\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Accept: */*\r\nContent-Type: {self.content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         return head.encode("ascii") + body
 

@@ -29,7 +29,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs_prometheus]
 SECONDS = 8.0
 
 # Panels whose data can't be had on a machine without it, and why.
-NEEDS_HARDWARE = dict.fromkeys(("GPU busy", "GPU memory", "GPU power", "GPU temperature"), "a GPU")
+NEEDS_HARDWARE = dict.fromkeys(
+    ("GPU busy", "GPU memory", "GPU power", "GPU temperature", "GPU decoders", "A GPU's time, by stage"), "a GPU"
+)
 
 TARGETS = list(targets())
 

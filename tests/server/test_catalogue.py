@@ -174,6 +174,39 @@ def test_the_largest_batch_is_that_of_the_instance_whose_memory_is_least(store: 
     asyncio.run(scenario())
 
 
+def test_the_device_s_seconds_are_those_of_all_instances(store: Path) -> None:
+    async def scenario() -> None:
+        async with catalogue_of(store, models=("apple",), instances=2) as catalogue:
+            await catalogue.load_configured()
+
+            def told() -> list[tuple[tuple[str, ...], float]]:
+                return [(labels, s) for name, labels, s in catalogue.gauges() if name == "quickeye_device_seconds"]
+
+            assert told() == [], "an engine without a clock of its own"
+            for backend in catalogue.find("apple").loaded.backends:
+                backend.device_seconds = {"run": 0.25, "copy_in": 0.5}  # type: ignore[attr-defined]
+            assert told() == [(("apple", "run"), 0.5), (("apple", "copy_in"), 1.0)]
+
+    asyncio.run(scenario())
+
+
+def test_decoded_pictures_are_those_of_all_instances_warming_up_included(store: Path) -> None:
+    async def scenario() -> None:
+        async with catalogue_of(store, models=("apple",), instances=2) as catalogue:
+            await catalogue.load_configured()
+
+            def told() -> dict[str, float]:
+                return {labels[1]: n for name, labels, n in catalogue.gauges() if name == "quickeye_decoded_images"}
+
+            warmed = told()
+            assert warmed["cpu"] > 0 and warmed["gpu"] == 0
+            for instance in catalogue.find("apple").instances:
+                instance.decoded["gpu"] += 3
+            assert told() == {"cpu": warmed["cpu"], "gpu": 6}
+
+    asyncio.run(scenario())
+
+
 def test_only_8_bit_versions_for_a_gpu_are_refused_with_the_reason(tmp_path: Path) -> None:
     MeanColour(name="plum", precision="int8").write(tmp_path)
 

@@ -164,7 +164,7 @@ def test_an_instance_teaches_runs_only(
 ) -> None:
     """Decoding takes 1 s and a run 0.1 s on this clock; what the gate spares is in no figure."""
     clock = HandClock()
-    instance._clock = clock
+    instance._clock = instance._preparation._clock = clock
 
     def slowly(data: bytes, header: Header, spec: InputSpec, times: PrepareTimes) -> NDArray[np.uint8]:
         clock.now_s += 1.0
@@ -175,7 +175,7 @@ def test_an_instance_teaches_runs_only(
         clock.now_s += 0.1
         return outputs
 
-    monkeypatch.setattr("server.instance.prepare", slowly)
+    monkeypatch.setattr("server.preparation.prepare", slowly)
     backend.fault = run_for_a_while
     history = FrameHistory(gate=2.0)
 

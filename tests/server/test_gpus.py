@@ -29,6 +29,8 @@ def driver(**changes: object) -> ModuleType:
         "nvmlDeviceGetMemoryInfo": lambda gpu: SimpleNamespace(used=3 * 2**30, total=8 * 2**30, free=5 * 2**30),
         "nvmlDeviceGetPowerUsage": lambda gpu: 123_400,
         "nvmlDeviceGetTemperature": lambda gpu, sensor: 61 + sensor,
+        "nvmlDeviceGetJpgUtilization": lambda gpu: [40, 100_000],
+        "nvmlDeviceGetDecoderUtilization": lambda gpu: [5, 100_000],
     }
     vars(module).update(calls | changes)
     return module
@@ -60,6 +62,8 @@ def test_every_gpu_tells_its_figures_in_base_units(gpus_of: Callable[[ModuleType
         assert told["quickeye_gpu_memory_total_bytes", (gpu,)] == 8 * 2**30
         assert told["quickeye_gpu_power_watts", (gpu,)] == pytest.approx(123.4)
         assert told["quickeye_gpu_temperature_celsius", (gpu,)] == 61
+        assert told["quickeye_gpu_jpeg_decoder_busy_ratio", (gpu,)] == 0.4
+        assert told["quickeye_gpu_video_decoder_busy_ratio", (gpu,)] == 0.05
     assert len(told) == 2 * len(READINGS)
 
 
@@ -71,6 +75,13 @@ def test_what_it_tells_is_declared() -> None:
 def test_a_figure_that_a_gpu_does_not_have_is_left_out(gpus_of: Callable[[ModuleType], Gpus]) -> None:
     told = [metric for metric, _, _ in told_by(gpus_of(driver(nvmlDeviceGetPowerUsage=raising)))]
     assert sorted(told) == sorted(2 * [name for name in READINGS if name != "quickeye_gpu_power_watts"])
+
+
+def test_a_package_that_is_too_old_for_a_figure_gives_the_others(gpus_of: Callable[[ModuleType], Gpus]) -> None:
+    module = driver()
+    del module.nvmlDeviceGetJpgUtilization
+    told = [metric for metric, _, _ in told_by(gpus_of(module))]
+    assert sorted(told) == sorted(2 * [name for name in READINGS if name != "quickeye_gpu_jpeg_decoder_busy_ratio"])
 
 
 def test_the_driver_is_asked_off_the_event_loop(gpus_of: Callable[[ModuleType], Gpus]) -> None:

@@ -15,14 +15,16 @@ from model_zoo.architectures import ARCHITECTURES
 from model_zoo.errors import PictureError
 from model_zoo.preprocess import Stored
 from server.admission import BatchLimits
-from server.backends import Backend, BackendOptions, PreparingBackend, preparing
+from server.backends import Backend, BackendOptions, PreparingBackend, Ranked, preparing
 from server.backends.torch import load
+from server.backends.torch_engine.backend import TorchBackend
+from server.backends.torch_engine.runner import Pictures
 from server.batcher import Batcher
 from server.decoders import decoders_for
 from server.errors import AbandonedError, InternalError
 from server.frame_history import FrameHistory
 from server.instance import Instance
-from server.job import Answer, Job
+from server.job import Answer, Job, JobOptions
 from tests.pictures import encode, oriented, picture
 from tests.server.fake_bundles import MeanColour
 from tests.server.test_instance import job_of
@@ -50,6 +52,22 @@ class Watched:
 
     def close(self) -> None:
         self._backend.close()
+
+
+class Ranking(Watched):
+    """Also lets the device find the best ``most`` classes."""
+
+    def __init__(self, backend: TorchBackend, most: int) -> None:
+        super().__init__(backend)
+        self.ranked_classes = most
+        self.ranked = 0
+        self.device_seconds = backend.device_seconds
+        self._torch = backend
+
+    def run_ranked(self, pictures: Pictures) -> Ranked:
+        self.ranked += len(pictures)
+        told = self._torch.run_ranked(pictures)
+        return Ranked(told.indices[:, : self.ranked_classes], told.scores[:, : self.ranked_classes])
 
 
 @pytest.fixture(autouse=True)
@@ -170,9 +188,72 @@ def test_a_fault_of_a_decoder_is_its_picture_s_alone(
     jobs = photos()
     instance = instance_of(watched, tmp_path)
     assert instance.serve(jobs[:1]) == 1
-    monkeypatch.setattr("server.instance.decode_for", fail)
+    monkeypatch.setattr("server.preparation.decode_for", fail)
     assert instance.serve(jobs[1:2]) == 0
     assert isinstance(jobs[1].result, InternalError)
+
+
+@pytest.fixture
+def ranks(tmp_path: Path) -> Ranking:
+    backend = load(KIND.write(tmp_path), replace(OPTIONS, extra={"torch.preprocess": "exact"}))
+    assert isinstance(backend, TorchBackend)
+    return Ranking(backend, 4)
+
+
+def test_the_best_classes_alone_come_back_unless_somebody_wants_more(ranks: Ranking, tmp_path: Path) -> None:
+    instance = instance_of(ranks, tmp_path)
+    few, many = photos(), photos()
+    many[3].options = JobOptions(top_k=5)
+    assert instance.serve(few) == instance.serve(many) == 8
+    assert (ranks.ranked, ranks.stored) == (8, 8)
+    for one, other in zip(few, many, strict=True):
+        assert isinstance(other.result, Answer)
+        assert scores(one) == [(p.index, p.score) for p in other.result.predictions[:3]]
+    assert isinstance(many[3].result, Answer) and len(many[3].result.predictions) == 5
+    pixels = Job(np.full((32, 24, 3), 90, np.uint8), None, float("inf"), options=JobOptions(top_k=4, threshold=0.2))
+    assert instance.serve([pixels]) == 1
+    assert ranks.ranked == 9
+    assert isinstance(pixels.result, Answer)
+    assert all(one.score >= 0.2 for one in pixels.result.predictions) and pixels.result.best.score > 0
+
+
+def test_all_classes_are_few_enough_where_the_model_has_no_more(ranks: Ranking, tmp_path: Path) -> None:
+    ranks.ranked_classes = KIND.classes
+    jobs = [job_of(oriented("jpeg", 1), top_k=1000)]
+    instance_of(ranks, tmp_path).serve(jobs)
+    assert ranks.ranked == 1
+    assert isinstance(jobs[0].result, Answer) and len(jobs[0].result.predictions) == KIND.classes
+
+
+def test_a_stream_s_frame_needs_all_scores(ranks: Ranking, tmp_path: Path) -> None:
+    frame = photos()[0]
+    frame.history = FrameHistory(0.5)
+    assert instance_of(ranks, tmp_path).serve([frame]) == 1
+    assert (ranks.ranked, ranks.prepared) == (0, 1)
+
+
+def test_rows_for_other_pictures_are_refused(ranks: Ranking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = Ranked(np.zeros((1, 4), np.int64), np.zeros((1, 4), np.float32))
+    monkeypatch.setattr(ranks, "run_ranked", lambda pictures: empty)
+    jobs = photos()
+    assert instance_of(ranks, tmp_path).serve(jobs) == 0
+    assert all(isinstance(job.result, InternalError) for job in jobs)
+
+
+def test_no_finite_score_is_an_error(ranks: Ranking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Ranked(np.zeros((1, 4), np.int64), np.full((1, 4), np.nan, np.float32))
+    monkeypatch.setattr(ranks, "run_ranked", lambda pictures: nothing)
+    job = photos()[0]
+    instance_of(ranks, tmp_path).serve([job])
+    assert isinstance(job.result, InternalError)
+
+
+def test_the_device_s_time_of_resizing_is_told_as_preprocessing(ranks: Ranking, tmp_path: Path) -> None:
+    jobs = photos()
+    instance_of(ranks, tmp_path).serve(jobs)
+    resized_s = ranks.device_seconds["preprocess"]
+    assert resized_s > 0
+    assert all(job.times.preprocess == pytest.approx(resized_s) and job.times.infer > 0 for job in jobs)
 
 
 def test_only_engines_on_a_gpu_have_decoders(watched: Watched) -> None:

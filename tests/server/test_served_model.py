@@ -252,7 +252,7 @@ def test_a_fault_while_decoding_is_that_picture_s_alone(
             raise error
         return prepare(data, header, spec, times)
 
-    monkeypatch.setattr("server.instance.prepare", fails_on_poison)
+    monkeypatch.setattr("server.preparation.prepare", fails_on_poison)
 
     async def scenario() -> None:
         async with served(loaded) as model:

@@ -7,6 +7,8 @@ from deploy.grafana.queries import of_process
 NO_GPU = "No GPU, or none that a model runs on"
 GPU_USED, GPU_TOTAL = of_process("quickeye_gpu_memory_used_bytes"), of_process("quickeye_gpu_memory_total_bytes")
 GPU_BUSY = of_process("quickeye_gpu_busy_ratio")
+JPEG_BUSY = of_process("quickeye_gpu_jpeg_decoder_busy_ratio")
+VIDEO_BUSY = of_process("quickeye_gpu_video_decoder_busy_ratio")
 
 GPU = section(
     "GPU",
@@ -56,6 +58,20 @@ GPU = section(
                 ),
             ),
             NO_GPU,
+        ),
+    ),
+    row(
+        6,
+        Panel(
+            "GPU decoders",
+            "Share of the time in which its engine for JPEGs, and its decoder of video, ran.",
+            "percentunit",
+            (
+                Query(f"max by (instance, gpu) ({JPEG_BUSY})", "{{instance}} GPU {{gpu}} JPEG"),
+                Query(f"max by (instance, gpu) ({VIDEO_BUSY})", "{{instance}} GPU {{gpu}} video"),
+            ),
+            NO_GPU,
+            maximum=1,
         ),
     ),
 )

@@ -12,6 +12,8 @@ RUN = of_model("quickeye_stage_duration_seconds", 'stage="infer"')
 STAGE_SUM = of_model("quickeye_stage_duration_seconds_sum")
 QUEUE_SUM = of_model("quickeye_stage_duration_seconds_sum", 'stage="queue"')
 BATCH = of_model("quickeye_batch_size")
+DEVICE = of_model("quickeye_device_seconds_total")
+DECODED = of_model("quickeye_decoded_images_total")
 POSTED = of_model("quickeye_request_duration_seconds", 'protocol!="ws"')
 LEARNED = of_model("quickeye_predicted_batch_seconds")
 
@@ -88,6 +90,23 @@ STAGES = section(
             "s",
             (Query(quantile(0.99, STAGE, "stage"), "{{stage}}"),),
             NO_PICTURES,
+        ),
+        Panel(
+            "A GPU's time, by stage",
+            "Seconds a second that a GPU spends on copying pictures in, resizing them, running them and copying "
+            "answers out, by its own clock; several batches at once count several times.",
+            "percentunit",
+            (Query(per_second(DEVICE, "stage"), "{{stage}}"),),
+            "No GPU, or none that a model runs on",
+            kind="stack",
+        ),
+        Panel(
+            "Pictures decoded by",
+            "CPU or GPU. Where both decode, each is given what it has time for.",
+            "cps",
+            (Query(per_second(DECODED, "where"), "{{where}}"),),
+            NO_PICTURES,
+            kind="stack",
         ),
     ),
 )

@@ -4,6 +4,9 @@ The buffer and its table are the caller's, or are made once and used for every
 batch: they can be page-locked, and their addresses captured in a CUDA graph.
 Rows that hold no picture point to a black one of 1×1 px at the buffer's start,
 so that a batch may be padded up to its bucket without a thought.
+
+Pictures that the device has decoded itself have their places in its copy of the
+buffer, from the end on, so that what is to be copied up stays in one piece.
 """
 
 import math
@@ -58,7 +61,7 @@ class Packer:
         self._pixels, self._table = pixels, table
         self._empty = row(1, 1, 1, 8, spec, exact)
         self._pixels[:ALIGNMENT] = 0
-        self._count, self._used = len(table), 0
+        self._count, self._used, self._until = len(table), 0, pixels.size
         self.clear()
 
     @classmethod
@@ -80,7 +83,7 @@ class Packer:
     def clear(self) -> None:
         """Forget all pictures; what ``packed`` and ``reserve`` gave is no longer theirs."""
         self._table[: self._count] = self._empty
-        self._count, self._used = 0, ALIGNMENT
+        self._count, self._used, self._until = 0, ALIGNMENT, self._pixels.size
 
     def reserve(self, height: int, width: int, orientation: int = 1, eighths: int = 8) -> NDArray[np.uint8] | None:
         """Room for one more picture, for a decoder to write into.
@@ -94,22 +97,31 @@ class Packer:
         Raises:
             ValueError: no buffer of this size could hold it, it has no pixels, or a number is not one of 1 to 8.
         """
-        if height < 1 or width < 1 or orientation not in ORIENTATIONS or eighths not in EIGHTHS:
-            raise ValueError(f"no picture: {width}×{height} px at {eighths}/8 with EXIF orientation {orientation}")
-        shape = (decoded_px(height, eighths), decoded_px(width, eighths), self._spec.channels)
-        size = math.prod(shape)
-        if size > self.largest_picture_bytes:
-            raise ValueError(
-                f"a picture of {width}×{height} px takes {size} bytes and the buffer has {self.largest_picture_bytes}"
-            )
-        end = self._used + size
-        if end > self._pixels.size or self._count == len(self._table):
+        shape = self._shape(height, width, orientation, eighths)
+        end = self._used + math.prod(shape)
+        if end > self._until or self._count == len(self._table):
             return None
-        self._table[self._count] = row(width, height, orientation, eighths, self._spec, self._exact)
-        self._table[self._count, Column.OFFSET] += self._used
+        self._add_row(height, width, orientation, eighths, self._used)
         room = self._pixels[self._used : end].reshape(shape)
-        self._count, self._used = self._count + 1, _aligned(end)
+        self._used = _aligned(end)
         return room
+
+    def reserve_behind(self, height: int, width: int, orientation: int = 1) -> int | None:
+        """A place for one that the device has decoded at its full size, behind all that is copied to it.
+
+        Args:
+            height, width, orientation: as ``reserve``.
+        Returns:
+            The byte of the buffer at which it begins; None where the buffer or the table is full.
+        Raises:
+            ValueError: as ``reserve``.
+        """
+        start = (self._until - math.prod(self._shape(height, width, orientation, 8))) // ALIGNMENT * ALIGNMENT
+        if start < self._used or self._count == len(self._table):
+            return None
+        self._add_row(height, width, orientation, 8, start)
+        self._until = start
+        return start
 
     def add(self, image: NDArray[np.uint8], orientation: int = 1) -> bool:
         """Copy one more picture in, decoded at its full size; False where the buffer or the table is full.
@@ -129,6 +141,22 @@ class Packer:
             return False
         room[...] = image
         return True
+
+    def _shape(self, height: int, width: int, orientation: int, eighths: int) -> tuple[int, int, int]:
+        if height < 1 or width < 1 or orientation not in ORIENTATIONS or eighths not in EIGHTHS:
+            raise ValueError(f"no picture: {width}×{height} px at {eighths}/8 with EXIF orientation {orientation}")
+        shape = (decoded_px(height, eighths), decoded_px(width, eighths), self._spec.channels)
+        size = math.prod(shape)
+        if size > self.largest_picture_bytes:
+            raise ValueError(
+                f"a picture of {width}×{height} px takes {size} bytes and the buffer has {self.largest_picture_bytes}"
+            )
+        return shape
+
+    def _add_row(self, height: int, width: int, orientation: int, eighths: int, start: int) -> None:
+        self._table[self._count] = row(width, height, orientation, eighths, self._spec, self._exact)
+        self._table[self._count, Column.OFFSET] += start
+        self._count += 1
 
     def packed(self, bucket: int) -> Packed:
         """The pictures so far, with rows of padding up to ``bucket``.

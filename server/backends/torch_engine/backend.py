@@ -6,10 +6,11 @@ buffers and graphs, so that one's copies overlap with another's kernels.
 
 Out of memory: the bucket is given up, its memory handed back, and the batch run once more, in parts.
 
-Pictures of any sizes are resized on the GPU, where Triton is installed (``resizing.py``, ``server/backends/ragged``).
+Pictures of any sizes are resized on the GPU, where Triton is installed (``resizing.py``, ``server/backends/ragged``),
+and JPEGs are decoded there, where nvImageCodec is (``jpegs.py``).
 
 Settings: ``torch.precision`` (fp16, fp32), ``torch.mode`` (compiled+graph, compiled, graph, eager; by default the first
-that works), ``torch.preprocess`` (exact, fast, cpu), ``torch.device_id``.
+that works), ``torch.preprocess`` (exact, fast, cpu), ``torch.decode`` (auto, gpu, cpu), ``torch.device_id``.
 """
 
 import logging
@@ -17,27 +18,35 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from model_zoo.bundle import Bundle
+from model_zoo.header import Header
 from model_zoo.preprocess import Stored
 from model_zoo.spec import InputSpec
-from server.backends import Backend, BackendOptions, output_names
+from server.backends import Backend, BackendOptions, Ranked, output_names
 from server.backends.batches import batch_limit, refuse_odd_batch
+from server.backends.buckets import in_parts
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError
 from server.backends.extras import as_number, own_extras
 from server.backends.ragged import supports
 from server.backends.torch_engine.device import CpuDevice, CudaDevice, TorchDevice
+from server.backends.torch_engine.jpeg_choice import decode_choice, proven_decoder
+from server.backends.torch_engine.jpegs import Decode, JpegDecoder, decoded_on
+from server.backends.torch_engine.modes import RECORDED, Mode, refuse_mode
 from server.backends.torch_engine.network import DTYPES, PixelNetwork, Precision, pixel_network
 from server.backends.torch_engine.resizing import Resizing
-from server.backends.torch_engine.runner import RECORDED, Answered, Mode, TorchRunner, failed, prepare, refuse_mode
+from server.backends.torch_engine.runner import Pictures, TorchRunner, failed, one_line, prepare
 
 log = logging.getLogger("quickeye.backends")
 
-SETTINGS = ("precision", "mode", "preprocess", "device_id")
+Part = TypeVar("Part", bound=tuple[Any, ...])  # what a part of a batch gave; its first entry has a row for each picture
+
+SETTINGS = ("precision", "mode", "preprocess", "decode", "device_id")
 PREPROCESS = ("exact", "fast", "cpu")
 
 # For pictures of one batch on their way, in each instance: a 640×480 photo takes 0.9 MiB, one of 12 MP, decoded
@@ -51,7 +60,7 @@ _opening = threading.Lock()
 class TorchBackend:
     """One instance; used by one thread at a time. ``largest_batch`` falls where the device's memory is too small.
 
-    ``batch_sizes`` are those that are prepared, rising.
+    ``batch_sizes`` are those that are prepared, rising; ``ranked_classes`` are how many ``run_ranked`` gives.
     """
 
     name = "torch"
@@ -62,6 +71,11 @@ class TorchBackend:
         self.mode = runner.mode
         self.largest_picture_bytes = runner.resizing.largest_picture_bytes if runner.resizing else 0
         self.batch_sizes = runner.buckets.sizes
+        self.ranked_classes = runner.ranked_classes
+        self.device_seconds = runner.seconds
+        self.decoded_bytes = 0
+        self.shares_decoding = True
+        self._decoder: JpegDecoder | None = None
         self._runner: TorchRunner | None = runner
         self._input = bundle.spec.input
         self._limit = limit
@@ -76,52 +90,69 @@ class TorchBackend:
         """See ``Backend.run``."""
         refuse_odd_batch(batch, self._input, self._limit)
 
-        def part(runner: TorchRunner, start: int) -> Answered:
-            return runner.run(batch[start : start + runner.buckets.largest], explain and self._explains)
-
-        return self._in_parts(part, len(batch))
+        return self._outputs(batch, explain)
 
     def run_stored(self, pictures: Sequence[Stored], explain: bool = False) -> tuple[NDArray[np.float32], ...]:
         """See ``PreparingBackend.run_stored``."""
-        if not 1 <= len(pictures) <= self._limit:
-            raise BackendError(f"a batch of {len(pictures)} pictures: this instance takes 1 to {self._limit}")
+        self._refuse_other_counts(pictures)
+        return self._outputs(pictures, explain)
 
-        def part(runner: TorchRunner, start: int) -> Answered:
-            return runner.run_stored(pictures[start:], explain and self._explains)
+    def run_ranked(self, pictures: Pictures) -> Ranked:
+        """See ``RankingBackend.run_ranked``."""
+        if isinstance(pictures, np.ndarray):
+            refuse_odd_batch(pictures, self._input, self._limit)
+        else:
+            self._refuse_other_counts(pictures)
+        parts = self._in_parts(lambda runner, some: runner.rank(some), pictures)
+        return Ranked(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
 
-        return self._in_parts(part, len(pictures))
+    def decode(self, pictures: Sequence[tuple[bytes | memoryview, Header]]) -> list[Stored | None]:
+        """See ``DecodingBackend.decode``."""
+        if self._runner is None or self._decoder is None:
+            raise BackendError("this instance decodes nothing")
+        try:
+            return decoded_on(self._runner.device, self._decoder, pictures, self._input.channels)
+        except Exception as error:  # drivers and libraries fail in any way
+            raise BackendError(f"torch could not decode {len(pictures)} JPEGs: {one_line(error)}") from error
+
+    def let_decode(self, decoder: JpegDecoder, *, shares: bool) -> None:
+        """Take JPEGs from now on, as many as the memory for resizing holds."""
+        self._decoder, self.shares_decoding, self.decoded_bytes = decoder, shares, self.largest_picture_bytes
 
     def close(self) -> None:
         """Drop graphs, buffers and, with the last instance, the weights; a second time does nothing."""
-        self._runner = None
+        self._runner = self._decoder = None
 
-    def _in_parts(self, part: Callable[[TorchRunner, int], Answered], images: int) -> tuple[NDArray[np.float32], ...]:
+    def _refuse_other_counts(self, pictures: Sequence[Stored]) -> None:
+        if not 1 <= len(pictures) <= self._limit:
+            raise BackendError(f"a batch of {len(pictures)} pictures: this instance takes 1 to {self._limit}")
+
+    def _outputs(self, pictures: Pictures, explain: bool) -> tuple[NDArray[np.float32], ...]:
+        explain = explain and self._explains
+        parts = self._in_parts(lambda runner, some: runner.run(some, explain), pictures)
+        logits = np.concatenate([logits for logits, _ in parts])
+        maps = [maps for _, maps in parts if maps is not None]
+        return (logits, np.concatenate(maps)) if maps else (logits,)
+
+    def _in_parts(self, run: Callable[[TorchRunner, Pictures], Part], pictures: Pictures) -> list[Part]:
         """Run them all; where memory runs out, with smaller buckets once more."""
-        runner = self._runner
+        runner, images = self._runner, len(pictures)
         if runner is None:
             raise BackendError("this instance is closed")
         try:
             try:
-                return _all(runner, part, images)
+                return _all(runner, run, pictures)
             except torch.OutOfMemoryError:
                 if not runner.lower(runner.buckets.fit(min(images, runner.buckets.largest))):
                     raise
-            return _all(runner, part, images)
+            return _all(runner, run, pictures)
         except (RuntimeError, ValueError) as error:  # torch.OutOfMemoryError is a RuntimeError
             raise failed(error, images) from error
 
 
-def _all(
-    runner: TorchRunner, part: Callable[[TorchRunner, int], Answered], images: int
-) -> tuple[NDArray[np.float32], ...]:
-    answered: list[Answered] = []
-    done = 0
-    while done < images:
-        answered.append(part(runner, done))
-        done += len(answered[-1][0])
-    logits = np.concatenate([logits for logits, _ in answered])
-    maps = [maps for _, maps in answered if maps is not None]
-    return (logits, np.concatenate(maps)) if maps else (logits,)
+def _all(runner: TorchRunner, run: Callable[[TorchRunner, Pictures], Part], pictures: Pictures) -> list[Part]:
+    largest = runner.buckets.largest
+    return in_parts(lambda start: run(runner, pictures[start : start + largest]), len(pictures))
 
 
 def load(bundle: Bundle, options: BackendOptions) -> Backend:
@@ -141,11 +172,14 @@ def load(bundle: Bundle, options: BackendOptions) -> Backend:
     number = _whole_number("torch.device_id", extras.get("device_id", "0"))
     device = device_for(options, number)
     preprocess = _preprocess(extras, device)
+    decode = decode_choice("torch.decode", extras.get("decode", "auto"), device)
     network = _network(bundle, precision, device.place)
     limit = batch_limit(bundle.spec.input, options.max_batch_size)
     runner = prepare(network, bundle.spec.input, limit, lambda: device_for(options, number), modes)
     _let_resize(runner, bundle.spec.input, limit, preprocess)
-    return TorchBackend(runner, bundle, limit, options.device if on_gpu else "cpu", precision)
+    backend = TorchBackend(runner, bundle, limit, options.device if on_gpu else "cpu", precision)
+    _let_decode(backend, runner, bundle.spec.input, decode)
+    return backend
 
 
 def _let_resize(runner: TorchRunner, spec: InputSpec, limit: int, where: str) -> None:
@@ -159,10 +193,23 @@ def _let_resize(runner: TorchRunner, spec: InputSpec, limit: int, where: str) ->
         resizing.refuse_other_pixels()
     except Exception as error:  # noqa: BLE001 - compilers, drivers and libraries fail in any way
         device.release()
-        reason = " ".join(str(error).split())[:400] or type(error).__name__
-        log.warning("torch on %s: pictures are resized by the CPU: %s", device.place, reason)
-    else:
-        runner.resizing = resizing
+        log.warning("torch on %s: pictures are resized by the CPU: %s", device.place, one_line(error))
+        return
+    try:
+        runner.let_resize(resizing)
+    except RuntimeError as error:
+        raise BackendLoadError(f"torch on {device.place} failed once it resized: {one_line(error)}") from error
+
+
+def _let_decode(backend: TorchBackend, runner: TorchRunner, spec: InputSpec, where: Decode) -> None:
+    """Decode JPEGs on the device, if that is to be and gives the right pixels; otherwise the CPU does it."""
+    if runner.resizing is None:
+        if where != "cpu":
+            log.info("torch on %s: JPEGs are decoded by the CPU, as it resizes the pictures", runner.device.place)
+        return
+    decoder = proven_decoder(runner.device, spec, where)
+    if decoder is not None:
+        backend.let_decode(decoder, shares=where == "auto")
 
 
 def _preprocess(extras: dict[str, str], device: TorchDevice) -> str:

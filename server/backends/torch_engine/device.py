@@ -1,10 +1,11 @@
-"""What running batches needs of a device: memory, a stream, recorded graphs, and waiting without burning a core.
+"""What running batches needs of a device: memory, a stream, recorded graphs, times, and waiting that burns no core.
 
 ``TorchDevice`` is the seam: CUDA's does it all, the CPU's runs at once and records nothing, and the tests have one
 that fails when asked to.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
@@ -33,6 +34,12 @@ class TorchDevice(Protocol):
     def record(self, work: Launch) -> Launch:
         """Run ``work`` a few times, then write down what it asks of the device; what is returned asks it again."""
 
+    def mark(self, stage: str) -> None:
+        """Note when the current queue comes to the end of a stage; may be recorded with the work around it."""
+
+    def elapsed_s(self, begin: str, end: str) -> float:
+        """Seconds of the device between two marks that it came to; after ``wait``."""
+
     def wait(self) -> None:
         """Until the queue is empty; other threads run meanwhile."""
 
@@ -49,6 +56,7 @@ class CpuDevice:
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._set = threading.local()
+        self._marks: dict[str, float] = {}
 
     def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Any memory."""
@@ -69,6 +77,14 @@ class CpuDevice:
         """
         raise RuntimeError("a CPU records no graphs")
 
+    def mark(self, stage: str) -> None:
+        """This moment, as all is done at once."""
+        self._marks[stage] = time.perf_counter()
+
+    def elapsed_s(self, begin: str, end: str) -> float:
+        """By the host's clock."""
+        return self._marks[end] - self._marks[begin]
+
     def wait(self) -> None:
         """All is done."""
 
@@ -86,6 +102,7 @@ class CudaDevice:
         self._stream = torch.cuda.Stream(self.place)  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
         self._done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        self._marks: dict[str, torch.cuda.Event] = {}
 
     def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Pinned."""
@@ -111,6 +128,17 @@ class CudaDevice:
                     raise error.__context__ from error
                 raise
         return graph.replay
+
+    def mark(self, stage: str) -> None:
+        """An event; ``external`` makes it a node of a graph that is being recorded, with a time at every replay."""
+        if stage not in self._marks:
+            self._marks[stage] = torch.cuda.Event(enable_timing=True, external=True)  # type: ignore[no-untyped-call]
+        self._marks[stage].record(torch.cuda.current_stream(self.place))
+
+    def elapsed_s(self, begin: str, end: str) -> float:
+        """By the GPU's clock, to half a microsecond."""
+        milliseconds: float = self._marks[begin].elapsed_time(self._marks[end])
+        return milliseconds / 1e3
 
     def wait(self) -> None:
         """Sleeps until the last work of the stream is done."""

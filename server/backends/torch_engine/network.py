@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from model_zoo.bundle import Bundle
 from model_zoo.errors import ModelZooError
 from model_zoo.export import FromPixels
-from model_zoo.spec import CLASS_ACTIVATION, InputSpec
+from model_zoo.spec import CLASS_ACTIVATION, Activation, InputSpec
 from model_zoo.weights import restore
 from server.backends.errors import BackendLoadError
 from server.backends.torch_engine.fold import find_pooled, traced, with_features
@@ -25,12 +25,16 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.flo
 class PixelNetwork(FromPixels):
     """uint8 (N, H, W, C) → float32 logits (N, classes), computed in ``dtype`` and in channels-last memory.
 
-    ``maps`` gives the class-activation maps, where the network ends in a mean and a linear layer.
+    ``maps`` gives the class-activation maps, where the network ends in a mean and a linear layer. ``activation`` is
+    what the logits still lack to be scores.
     """
 
-    def __init__(self, network: nn.Module, spec: InputSpec, dtype: torch.dtype) -> None:
+    def __init__(
+        self, network: nn.Module, spec: InputSpec, dtype: torch.dtype, activation: Activation = "none"
+    ) -> None:
         super().__init__(network.eval(), spec)
         self._dtype = dtype
+        self.activation: Activation = activation
         self.explains = False
         try:
             module = traced(network)
@@ -76,7 +80,7 @@ def pixel_network(bundle: Bundle, precision: Precision) -> PixelNetwork:
         parent = f", '{spec.parent}'" if spec.parent else ""
         raise BackendLoadError(f"torch runs float weights: serve the float model this one was made of{parent}")
     try:
-        network = PixelNetwork(restore(bundle), spec.input, DTYPES[precision])
+        network = PixelNetwork(restore(bundle), spec.input, DTYPES[precision], spec.outputs[0].activation)
     except ModelZooError as error:
         raise BackendLoadError(f"torch needs an architecture and its float weights: {error}") from error
     for output in spec.outputs:

@@ -1,19 +1,16 @@
 """Batches through a torch network in buckets: fixed sizes, fixed memory, and where the device can, recorded graphs.
 
-Three ways, best first; one that fails for any reason is passed over with a word in the log:
-
-``compiled+graph``  torch.compile's kernels, each bucket recorded as one graph
-``graph``           torch's own kernels, recorded
-``eager``           torch's own kernels, called one by one
-
 The largest bucket is prepared first, so that the smaller ones find their memory in its pool. All buckets share one
-buffer for pixels and one for logits: a bucket is the beginning of both. Rows that no picture fills keep what was there;
-no row depends on another.
+buffer for pixels, one for logits and one for the best classes: a bucket is the beginning of each. Rows that no picture
+fills keep what was there; no row depends on another.
+
+Where pictures are resized on the device, that is recorded in front of the network, in graphs of their own; where this
+fails, it is a launch before the other. ``seconds`` adds up where the device's time went.
 """
 
 import logging
-import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -23,110 +20,176 @@ from torch import Tensor
 
 from model_zoo.preprocess import Stored
 from model_zoo.spec import InputSpec
+from server.backends import Ranked
 from server.backends.batches import sizes_up_to
+from server.backends.buckets import Buckets
 from server.backends.errors import BackendError, BackendLoadError
-from server.backends.torch_engine.buckets import Buckets
 from server.backends.torch_engine.device import Launch, TorchDevice
+from server.backends.torch_engine.memory import BatchMemory
+from server.backends.torch_engine.modes import Mode, compiled
 from server.backends.torch_engine.network import PixelNetwork
-from server.backends.torch_engine.resizing import Resizing
-from server.backends.tuning import cache_folder
+from server.backends.torch_engine.resizing import Resizing, proof_pictures
 
+Pictures = NDArray[np.uint8] | Sequence[Stored]  # (N, H, W, C) at the network's size, or of any sizes
 Answered = tuple[NDArray[np.float32], NDArray[np.float32] | None]  # logits, and maps where they were asked for
+Stage = Literal["copy_in", "preprocess", "run", "copy_out"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+WITHOUT_RESIZING: tuple[Stage, ...] = ("copy_in", "run", "copy_out")
+BEGIN = "begin"
 
 log = logging.getLogger("quickeye.backends")
 
-Mode = Literal["compiled+graph", "compiled", "graph", "eager"]
-MODES: tuple[Mode, ...] = get_args(Mode)
-RECORDED: tuple[Mode, ...] = ("compiled+graph", "graph", "eager")
-
-# Of torch.compile: kernels are tried out; recording them is done here, for all buckets alike.
-_COMPILE_MODE = "max-autotune-no-cudagraphs"
 AGREEMENT = 0.02  # of the largest logit: other kernels round otherwise, in half precision too
-_SIZES_COMPILED = 64  # of one network: torch gives up at 8 by itself
 
 
 class TorchRunner:
     """One mode, prepared. Used by one thread at a time; ``buckets`` shrink when memory runs out.
 
-    ``resizing``, where it is set, brings pictures of other sizes to the network's.
+    ``resizing``, where it is, brings pictures of other sizes to the network's. ``seconds`` are the device's, by stage,
+    of all batches so far; ``ranked_classes`` are how many ``rank`` gives.
     """
 
     def __init__(self, network: PixelNetwork, spec: InputSpec, limit: int, device: TorchDevice, mode: Mode) -> None:
         self.mode: Mode = mode
+        self.device = device
         self.resizing: Resizing | None = None
         self.buckets = Buckets(sizes_up_to(limit))
+        self.seconds: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
         self._network = network
-        self.device = device
-        self._forward: Callable[[Tensor], Tensor] = _compiled(network) if mode.startswith("compiled") else network
-        shape = (limit, spec.height, spec.width, spec.channels)
-        self._pixels_here = device.staging(shape, torch.uint8)
-        with device.stream():
-            self._pixels = torch.zeros(shape, dtype=torch.uint8, device=device.place)
-        self._logits = self._first_logits()
-        self._logits_here = device.staging(tuple(self._logits.shape), torch.float32)
+        self._forward: Callable[[Tensor], Tensor] = compiled(network) if mode.startswith("compiled") else network
+        self._memory = BatchMemory(network, spec, limit, device)
         self._launches: dict[int, Launch] = {}
+        self._resized_launches: dict[int, Launch] = {}
         for size in reversed(self.buckets.sizes):
             self._prepare(size)
 
-    def run(self, batch: NDArray[np.uint8], explain: bool = False) -> Answered:
-        """uint8 (N, H, W, C) → logits (N, classes), and maps (N, h, w) where asked; N at most the largest bucket.
+    @property
+    def ranked_classes(self) -> int:
+        """Of each picture."""
+        return self._memory.ranked_classes
 
-        Raises:
-            torch.OutOfMemoryError, RuntimeError: the device failed.
-        """
-        with torch.inference_mode(), self.device.stream():
-            self._upload(batch)
-            return self._answered(len(batch), explain)
+    def run(self, pictures: Pictures, explain: bool = False) -> Answered:
+        """Pictures → logits (N, classes), and maps (N, h, w) where asked.
 
-    def run_stored(self, pictures: Sequence[Stored], explain: bool = False) -> Answered:
-        """As ``run``, of decoded pictures: of as many, from the first on, as there is room for.
-
+        Args:
+            pictures: at most the largest bucket at the network's size. Of decoded ones as many are taken, from the
+                first on, as there is room for; the rows of the answer tell how many.
         Raises:
             torch.OutOfMemoryError, RuntimeError: the device failed.
             ValueError: the first is larger than all room; or there is none, without ``resizing``.
         """
-        if self.resizing is None:
-            raise ValueError("pictures are not resized here")
-        count = self.resizing.pack(pictures[: self.buckets.largest])
         with torch.inference_mode(), self.device.stream():
-            self.resizing.resize_into(self._pixels[: self.buckets.fit(count)])
-            return self._answered(count, explain)
+            count, stages = self._run(pictures)
+            self._memory.logits_out(count)
+            maps = self._network.maps(self._memory.pixels[:count]).cpu().numpy() if explain else None
+            self._finish(stages)
+            return self._memory.logits_here(count), maps
 
-    def launch(self, size: int) -> None:
-        """Run the bucket of this size on what lies in its pixels, on the current stream, without waiting."""
-        self._launches[size]()
+    def rank(self, pictures: Pictures) -> Ranked:
+        """As ``run``; the best classes alone."""
+        with torch.inference_mode(), self.device.stream():
+            count, stages = self._run(pictures)
+            self._memory.ranked_out(count)
+            self._finish(stages)
+            return self._memory.ranked_here(count)
 
-    def _answered(self, count: int, explain: bool) -> Answered:
-        """Run what lies in the first ``count`` pixels. Maps are not recorded, as few ask for them."""
-        self.launch(self.buckets.fit(count))
-        self._logits_here[:count].copy_(self._logits[:count], non_blocking=True)
-        maps = self._network.maps(self._pixels[:count]).cpu().numpy() if explain else None
-        self.device.wait()
-        return np.array(self._logits_here[:count].numpy()), maps
+    def launch(self, size: int, *, resized: bool = False) -> None:
+        """Run the bucket of this size on what lies in its pixels, on the current stream, without waiting.
+
+        Args:
+            resized: on what ``resizing`` copied in.
+        """
+        (self._resized_launches if resized else self._launches)[size]()
 
     def lower(self, below: int) -> bool:
         """Give up the buckets from ``below`` on and their memory; False where it is the last."""
         if not self.buckets.lower(below):
             return False
-        self._launches = {size: launch for size, launch in self._launches.items() if size <= self.buckets.largest}
+        for launches in (self._launches, self._resized_launches):
+            for size in [size for size in launches if size > self.buckets.largest]:
+                del launches[size]
         self.device.release()
         return True
 
-    def _first_logits(self) -> Tensor:
-        """Memory for all logits; one picture tells how many there are."""
-        with torch.inference_mode(), self.device.stream():
-            one = self._network(self._pixels[:1])
-            logits = torch.zeros((len(self._pixels), one.shape[1]), dtype=torch.float32, device=self.device.place)
+    def let_resize(self, resizing: Resizing) -> None:
+        """Take pictures of any sizes from now on, recorded together with the network where this mode records.
+
+        Raises:
+            RuntimeError: neither that nor one launch after the other gives the network's answers.
+        """
+        self.resizing = resizing
+        with torch.inference_mode():
+            try:
+                if self._records:
+                    for size in reversed(self.buckets.sizes):
+                        self._resized_launches[size] = self.device.record(partial(self._resize_and_answer, size))
+                        self._refuse_other_answers(size, resizing)
+                    return
+            except Exception as error:  # noqa: BLE001 - compilers, drivers and libraries fail in any way
+                self.device.release()
+                log.warning("%s: resizing is not recorded with the network: %s", self._place, one_line(error))
+            for size in self.buckets.sizes:
+                self._resized_launches[size] = partial(self._resize_and_launch, size)
+            self._refuse_other_answers(self.buckets.largest, resizing)
+
+    @property
+    def _records(self) -> bool:
+        return self.mode.endswith("graph")
+
+    @property
+    def _place(self) -> str:
+        return f"torch on {self.device.place}"
+
+    def _run(self, pictures: Pictures) -> tuple[int, tuple[Stage, ...]]:
+        """Copy in and launch; how many were taken, and the stages that the device goes through."""
+        stored = not isinstance(pictures, np.ndarray)
+        if isinstance(pictures, np.ndarray):
+            count = len(pictures)
+            self.device.mark(BEGIN)
+            self._memory.copy_in(pictures)
+        elif self.resizing is None:
+            raise ValueError("pictures are not resized here")
+        else:
+            count = self.resizing.pack(pictures[: self.buckets.largest])
+            self.device.mark(BEGIN)
+            self.resizing.copy_in(self.buckets.fit(count))
+        self.device.mark("copy_in")
+        self.launch(self.buckets.fit(count), resized=stored)
+        self.device.mark("run")
+        return count, STAGES if stored else WITHOUT_RESIZING
+
+    def _finish(self, stages: tuple[Stage, ...]) -> None:
+        self.device.mark("copy_out")
         self.device.wait()
-        return logits
+        before: str = BEGIN
+        for stage in stages:
+            self.seconds[stage] += self.device.elapsed_s(before, stage)
+            before = stage
+
+    def _answer(self, size: int) -> None:
+        """Pixels → logits and best classes."""
+        memory = self._memory
+        memory.logits[:size].copy_(self._forward(memory.pixels[:size]))
+        memory.rank(size)
+
+    def _resize_and_answer(self, size: int) -> None:
+        self._resize(size)
+        self._answer(size)
+
+    def _resize_and_launch(self, size: int) -> None:
+        self._resize(size)
+        self.launch(size)
+
+    def _resize(self, size: int) -> None:
+        if self.resizing is not None:
+            self.resizing.resize_into(self._memory.pixels[:size])
+            self.device.mark("preprocess")
 
     def _prepare(self, size: int) -> None:
-        def work() -> None:
-            self._logits[:size].copy_(self._forward(self._pixels[:size]))
-
+        work = partial(self._answer, size)
         try:
             with torch.inference_mode():
-                self._launches[size] = self.device.record(work) if self.mode.endswith("graph") else work
+                self._launches[size] = self.device.record(work) if self._records else work
                 self._refuse_other_answers(size)
         except torch.OutOfMemoryError:
             self._launches.pop(size, None)
@@ -135,28 +198,38 @@ class TorchRunner:
             self.device.release()
             log.warning("no memory for batches of %d pictures: at most %d run together", size, self.buckets.largest)
 
-    def _refuse_other_answers(self, size: int) -> None:
+    def _refuse_other_answers(self, size: int, resizing: Resizing | None = None) -> None:
         """Compilers and recordings go wrong for one size and not for another: each is held against plain calls.
 
+        Args:
+            resizing: hold what resizes first.
         Raises:
             RuntimeError: the answers are not the same.
         """
-        generator = torch.Generator().manual_seed(size)
-        pixels = torch.randint(0, 256, tuple(self._pixels[:size].shape), generator=generator, dtype=torch.uint8)
+        memory = self._memory
+        pixels = memory.pixels[:size]
         with self.device.stream():
-            self._pixels[:size].copy_(pixels)
-            self._logits[:size].fill_(torch.nan)
-            self._launches[size]()
-            told = self._logits[:size].clone()
-            expected = self._network(self._pixels[:size])
+            if resizing is None:
+                generator = torch.Generator().manual_seed(size)
+                pixels.copy_(torch.randint(0, 256, tuple(pixels.shape), generator=generator, dtype=torch.uint8))
+            else:
+                resizing.pack(proof_pictures(size, pixels.shape[3]))
+                resizing.copy_in(size)
+                pixels.zero_()
+            memory.forget_answers(size)
+            self.launch(size, resized=resizing is not None)
+            told, ranked = memory.logits[:size].clone(), memory.ranked[:size].clone()
+            if resizing is not None:
+                pixels.zero_()
+                resizing.resize_into(pixels)
+            expected = self._network(pixels)
             error = float((told - expected).abs().max() / expected.abs().max().clamp(min=1e-6))
+            memory.rank(size)
+            same_classes = torch.equal(ranked, memory.ranked[:size])
         if not error <= AGREEMENT:
             raise RuntimeError(f"batches of {size}: answers differ from plain ones by {error:.2%} of the largest")
-
-    def _upload(self, batch: NDArray[np.uint8]) -> None:
-        count = len(batch)
-        self._pixels_here[:count].numpy()[:] = batch
-        self._pixels[:count].copy_(self._pixels_here[:count], non_blocking=True)
+        if not same_classes:
+            raise RuntimeError(f"batches of {size}: the best classes are not those of the answers")
 
 
 def prepare(
@@ -179,32 +252,17 @@ def prepare(
             return TorchRunner(network, spec, limit, device, mode)
         except Exception as error:  # noqa: BLE001 - compilers, drivers and libraries fail in any way
             device.release()
-            reason = " ".join(str(error).split())[:400] or type(error).__name__
+            reason = one_line(error)
             faults.append(f"{mode}: {reason}")
             log.warning("torch on %s: %s failed, the next way is taken: %s", device.place, mode, reason)
     raise BackendLoadError(f"torch can't run the network on {open_device().place}: {'; '.join(faults)}")
 
 
-def _compiled(network: PixelNetwork) -> Callable[[Tensor], Tensor]:
-    """What was tried out and compiled is kept for the next start."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "torchinductor"))
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _SIZES_COMPILED)
-    compiled: Callable[[Tensor], Tensor] = torch.compile(network, mode=_COMPILE_MODE, dynamic=False)
-    return compiled
-
-
-def refuse_mode(text: str) -> Mode:
-    """A mode by its name.
-
-    Raises:
-        BackendLoadError: there is none of it.
-    """
-    for mode in MODES:
-        if text == mode:
-            return mode
-    raise BackendLoadError(f"'torch.mode' must be one of {', '.join(MODES)}, not '{text}'")
-
-
 def failed(error: Exception, images: int) -> BackendError:
     """What a caller is told of a run that failed."""
-    return BackendError(f"torch failed on a batch of {images}: {' '.join(str(error).split())[:400]}")
+    return BackendError(f"torch failed on a batch of {images}: {one_line(error)}")
+
+
+def one_line(error: Exception) -> str:
+    """What it says, for a log."""
+    return " ".join(str(error).split())[:400] or type(error).__name__

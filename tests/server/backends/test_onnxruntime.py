@@ -2,20 +2,22 @@
 
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from model_zoo.bundle import Bundle
+from model_zoo.bundle import Bundle, write_bundle
+from model_zoo.errors import BundleError
 from server.backends import BackendOptions
 from server.backends.cpu_features import CpuFeatures, cpu_features
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError
 from server.backends.onnxruntime import OnnxRuntimeBackend, load
-from server.backends.onnxruntime_providers import choose_providers
+from server.backends.onnxruntime_providers import NAMES, choose_providers
 from server.backends.saturation import may_saturate
-from server.backends.selection import prove
+from server.backends.selection import prove, takes
 from tests.server.fake_bundles import ByteConvolution, MeanColour, saturating
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'quickeye[cpu]'")
@@ -191,3 +193,39 @@ def test_no_thread_of_ours_is_left(store: Path) -> None:
     instance = load(MeanColour(name="threads").write(store), BackendOptions("cpu", threads=2))
     instance.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("providers", "has_twin", "says"),
+    [
+        ("cuda", False, "serve the float model it was made of"),
+        ("cuda", True, "onnxruntime.providers=tensorrt"),
+        ("tensorrt", False, "symmetric_twin = true"),
+    ],
+)
+def test_int8_on_a_gpu_is_refused_in_one_line_that_says_what_to_do(
+    bundle: Bundle, providers: str, has_twin: bool, says: str
+) -> None:
+    runtime = SimpleNamespace(get_available_providers=lambda: list(NAMES.values()))
+    spec = replace(bundle.spec, precision="int8")
+    with pytest.raises(BackendLoadError, match=says) as caught:
+        choose_providers(runtime, spec, BackendOptions("cuda"), {"providers": providers}, has_twin=has_twin)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_tensorrt_takes_a_bundle_with_a_twin_and_nothing_else_does(store: Path) -> None:
+    runtime = SimpleNamespace(get_available_providers=lambda: list(NAMES.values()))
+    made = replace(MeanColour(name="twin", precision="int8").draft(), twin=MeanColour().graph())
+    found = write_bundle(store, made)
+    assert found.read_twin() == made.twin
+    extras = {"providers": "tensorrt"}
+    first, *_ = choose_providers(runtime, found.spec, BackendOptions("cuda"), extras, has_twin=found.has_twin)  # type: ignore[arg-type]
+    assert (first.options["trt_int8_enable"], first.options["trt_fp16_enable"]) == ("1", "1")
+    extra = {"onnxruntime.providers": "tensorrt"}
+    assert takes(found, "onnxruntime", on_gpu=True, extra=extra)
+    assert not takes(found, "onnxruntime", on_gpu=True)
+    plain = write_bundle(store, replace(made, twin=None))
+    assert plain.read_twin() is None
+    assert not takes(plain, "onnxruntime", on_gpu=True, extra=extra)
+    with pytest.raises(BundleError, match="for 8-bit bundles"):
+        write_bundle(store, replace(made, precision="fp32"))

@@ -52,6 +52,41 @@ def test_what_does_not_fit_is_told() -> None:
         packer.reserve(10, 10)
 
 
+def test_what_the_device_decoded_lies_behind_all_that_is_copied_to_it() -> None:
+    packer = Packer.allocate(RGB, capacity_bytes=1000, rows=4)
+    size = packer.largest_picture_bytes + ALIGNMENT
+    first = packer.reserve_behind(4, 4, 6)
+    assert packer.add(noise(3, 5))
+    second = packer.reserve_behind(2, 2)
+    assert (first, second) == (size - 48, size - 64)
+    packed = packer.packed(4)
+    assert packed.count == 3
+    assert packed.pixels.size == 64
+    expected = list(row(4, 4, 6, 8, RGB, True))
+    assert first is not None
+    expected[Column.OFFSET] += first
+    assert packed.table[0].tolist() == expected
+    assert packed.table[2, Column.OFFSET] == second
+    packer.clear()
+    assert packer.reserve_behind(4, 4) == first
+
+
+def test_the_two_ends_never_meet() -> None:
+    packer = Packer.allocate(RGB, capacity_bytes=100, rows=9)
+    assert packer.reserve_behind(4, 8) == 32
+    assert not packer.add(noise(3, 3))
+    assert packer.reserve_behind(3, 2) is None
+    assert packer.add(noise(1, 4))
+    assert packer.reserve_behind(1, 1) is None
+    packer.clear()
+    assert packer.reserve_behind(1, packer.largest_picture_bytes // 3) == ALIGNMENT
+    with pytest.raises(ValueError, match="takes 300 bytes and the buffer has 112"):
+        packer.reserve_behind(10, 10)
+    few = Packer.allocate(RGB, capacity_bytes=1000, rows=1)
+    assert few.reserve_behind(1, 1) is not None
+    assert few.reserve_behind(1, 1) is None
+
+
 def test_a_decoder_may_write_in_place() -> None:
     packer = Packer.allocate(RGB, capacity_bytes=1000, rows=2)
     room = packer.reserve(6, 7, 3)

@@ -2,19 +2,22 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from model_zoo.decode import turn_upright
+from model_zoo.preprocess import Stored, preprocess
+from model_zoo.top_k import activate, top_k
 from server.backends.errors import BackendLoadError
 from server.backends.torch_engine.device import CpuDevice, Launch
+from server.backends.torch_engine.modes import RECORDED, Mode, refuse_mode
 from server.backends.torch_engine.network import PixelNetwork
-from server.backends.torch_engine.runner import RECORDED, TorchRunner, prepare, refuse_mode
+from server.backends.torch_engine.resizing import Resizing
+from server.backends.torch_engine.runner import STAGES, TorchRunner, prepare
 from tests.server.fake_bundles import MeanColour
 from tests.server.mean_colour_network import mean_colour
 
@@ -22,25 +25,19 @@ KIND = MeanColour(classes=5)
 LIMIT = 8
 
 
-class Recorder:
-    """A CPU that keeps what is to be recorded, and fails when told to.
+class Recorder(CpuDevice):
+    """One that keeps what is to be recorded, and fails when told to.
 
     ``fails`` gets how many recordings there were before, and may raise; ``wrong`` spoils what is launched.
     """
 
-    place = torch.device("cpu")
     records = True
 
     def __init__(self, fails: Callable[[int], None] = lambda count: None, wrong: bool = False) -> None:
+        super().__init__(1)
         self.recorded = self.launched = self.released = 0
         self._fails = fails
-        self._wrong = wrong
-
-    def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        return torch.empty(shape, dtype=dtype)
-
-    def stream(self) -> AbstractContextManager[object]:
-        return nullcontext()
+        self.wrong = wrong
 
     def record(self, work: Launch) -> Launch:
         self._fails(self.recorded)
@@ -48,13 +45,10 @@ class Recorder:
 
         def launch() -> None:
             self.launched += 1
-            if not self._wrong:
+            if not self.wrong:
                 work()
 
         return launch
-
-    def wait(self) -> None:
-        pass
 
     def release(self) -> None:
         self.released += 1
@@ -149,6 +143,88 @@ def test_no_memory_for_a_single_picture_is_no_way_to_run() -> None:
         prepare(
             network(), KIND.input, 4, lambda: Recorder(fail_from(0, torch.OutOfMemoryError("no memory"))), ("graph",)
         )
+
+
+STORED = [Stored(np.random.default_rng(n).integers(0, 256, (9 + n, 30, 3), np.uint8), 9 + n, 30, 8, n) for n in (1, 6)]
+
+
+def that_resizes(device: Recorder, mode: Mode = "graph") -> TorchRunner:
+    """Prepared."""
+    runner = TorchRunner(network(), KIND.input, LIMIT, device, mode)
+    runner.let_resize(Resizing(KIND.input, LIMIT, 2**18, device, exact=True))
+    return runner
+
+
+def resized() -> NDArray[np.uint8]:
+    return np.stack([preprocess(turn_upright(one.pixels, one.orientation), KIND.input) for one in STORED])
+
+
+def test_resizing_is_recorded_with_the_network(caplog: pytest.LogCaptureFixture) -> None:
+    device = Recorder()
+    runner = that_resizes(device)
+    assert device.recorded == 8
+    before = device.launched
+    np.testing.assert_allclose(runner.run(STORED)[0], expected(resized()), atol=1e-5)
+    assert device.launched == before + 1
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("fault", ["raises", "wrong"])
+def test_where_that_fails_it_is_a_launch_before_the_other(fault: str, caplog: pytest.LogCaptureFixture) -> None:
+    def fails(count: int) -> None:
+        if count == 5 and fault == "raises":
+            raise RuntimeError("operation not permitted")
+        device.wrong = count == 5
+
+    device = Recorder(fails)
+    record = device.record
+
+    def recorded(work: Launch) -> Launch:
+        launch = record(work)
+        wrong, device.wrong = device.wrong, False
+        return (lambda: None) if wrong else launch
+
+    device.record = recorded  # type: ignore[method-assign]
+    runner = that_resizes(device)
+    assert "resizing is not recorded with the network" in caplog.text
+    before = device.launched
+    np.testing.assert_allclose(runner.run(STORED)[0], expected(resized()), atol=1e-5)
+    assert device.launched == before + 1
+
+
+def test_a_device_that_gives_other_answers_once_it_resized_is_not_used() -> None:
+    device = Recorder()
+    runner = TorchRunner(network(), KIND.input, LIMIT, device, "graph")
+    device.wrong = True
+    with pytest.raises(RuntimeError, match="batches of 8: answers differ"):
+        runner.let_resize(Resizing(KIND.input, LIMIT, 2**18, device, exact=True))
+
+
+def test_the_best_classes_are_those_of_the_answers() -> None:
+    runner = that_resizes(Recorder())
+    for some in (pictures(5), STORED):
+        logits, ranked = runner.run(some)[0], runner.rank(some)
+        assert ranked.indices.shape == ranked.scores.shape == (len(some), KIND.classes)
+        for row, scores in enumerate(activate(logits, "none")):
+            indices, values = top_k(scores, KIND.classes)
+            assert ranked.indices[row].tolist() == indices.tolist()
+            np.testing.assert_array_equal(ranked.scores[row], values)
+
+
+def test_the_device_s_time_is_told_by_stage() -> None:
+    runner = that_resizes(Recorder())
+    runner.run(pictures(3))
+    told = dict(runner.seconds)
+    assert list(told) == list(STAGES)
+    assert told["preprocess"] == 0 and all(told[stage] > 0 for stage in STAGES if stage != "preprocess")
+    runner.rank(STORED)
+    assert all(runner.seconds[stage] > told[stage] for stage in STAGES)
+
+
+def test_a_lowered_runner_that_resizes_goes_on() -> None:
+    runner = that_resizes(Recorder())
+    assert runner.lower(2)
+    np.testing.assert_allclose(runner.run(STORED)[0], expected(resized())[:1], atol=1e-5)
 
 
 def test_a_lowered_runner_gives_memory_back_and_goes_on() -> None:

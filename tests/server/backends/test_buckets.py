@@ -3,7 +3,7 @@
 import pytest
 
 from server.backends.batches import sizes_up_to
-from server.backends.torch_engine.buckets import Buckets
+from server.backends.buckets import Buckets, in_parts
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,15 @@ def test_sizes_are_given_up_from_above_and_the_last_is_kept() -> None:
     assert not buckets.lower(1)
     assert buckets.sizes == (1,)
     assert buckets.largest == 1
+
+
+def test_what_does_not_fit_together_goes_in_parts() -> None:
+    starts: list[int] = []
+
+    def part(start: int) -> tuple[list[int], str]:
+        starts.append(start)
+        return list(range(start, min(start + 3, 7))), "more"
+
+    parts = in_parts(part, 7)
+    assert [row for rows, _ in parts for row in rows] == list(range(7))
+    assert starts == [0, 3, 6]

@@ -3,6 +3,21 @@
 A size that the device's memory does not hold is given up, with all above it; what no longer fits in one goes in parts.
 """
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Part = TypeVar("Part", bound=tuple[Any, ...])  # its first entry has a row for each picture
+
+
+def in_parts(part: Callable[[int], Part], images: int) -> list[Part]:
+    """The answers to all: ``part`` runs as many as fit together, from the one it is given on."""
+    answered: list[Part] = []
+    done = 0
+    while done < images:
+        answered.append(part(done))
+        done += len(answered[-1][0])
+    return answered
+
 
 class Buckets:
     """Rising sizes; the largest may be given up, the smallest not."""

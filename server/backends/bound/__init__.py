@@ -1,0 +1,1 @@
+"""ONNX Runtime on a GPU: sessions whose inputs and outputs have their places for good."""

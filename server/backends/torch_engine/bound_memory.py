@@ -1,0 +1,143 @@
+"""Torch's memory under an ONNX Runtime session: one buffer for all sizes, pinned copies, a stream of its own.
+
+A size is the beginning of the buffers, so that a batch is copied once whatever its size. Copies and runs stand in one
+stream: none waits for another on the host, and the one wait at the end sleeps. Instances overlap, as each has its own.
+
+Decoded pictures of any sizes are resized into that buffer, in the same stream (``resizing.py``).
+
+Tensors that torch, or anything that speaks DLPack, already has on the device are read where they lie, and answers are
+handed out where they were written (``lend``).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.dlpack import from_dlpack
+
+from model_zoo.preprocess import Stored
+from model_zoo.spec import InputSpec
+from server.backends.bound.memory import Layout, Outputs
+from server.backends.bound.session import ANSWERS, PIXELS, Binding
+from server.backends.errors import BackendError
+from server.backends.torch_engine.backend import PACKED_BYTES_EACH, PACKED_LEAST_BYTES, PACKED_MOST_BYTES
+from server.backends.torch_engine.device import TorchDevice
+from server.backends.torch_engine.resizing import Resizing
+
+
+class TorchShare:
+    """A device that torch reaches, too, and this instance's stream of it."""
+
+    def __init__(self, device: TorchDevice) -> None:
+        self.place = (device.place.type, device.place.index or 0)
+        self.stream = _handle(device)
+        self._device = device
+
+    def memory(self, layout: Layout, sizes: Sequence[int]) -> "TorchMemory":
+        """See ``Device``."""
+        return TorchMemory(self._device, self.place, layout, max(sizes))
+
+
+class TorchMemory:
+    """Buffers on a device that torch knows; ``pixels`` is uint8 (largest size, H, W, C) and may be written to there."""
+
+    def __init__(self, device: TorchDevice, place: tuple[str, int], layout: Layout, largest: int) -> None:
+        self.device = device
+        self._place = place
+        self._layout = layout
+        self._resizing: Resizing | None = None
+        self.largest_picture_bytes = 0
+        shape = (largest, *layout.picture)
+        shapes = {name: (largest, *row) for name, row in layout.outputs.items()}
+        self._pixels_here = device.staging(shape, torch.uint8)
+        self._answers_here = {name: device.staging(shape, torch.float32) for name, shape in shapes.items()}
+        with device.stream():
+            self.pixels = torch.zeros(shape, dtype=torch.uint8, device=device.place)
+            self._answers = {
+                name: torch.zeros(shape, dtype=torch.float32, device=device.place) for name, shape in shapes.items()
+            }
+        device.wait()
+
+    def bind(self, binding: Binding, size: int) -> None:
+        """See ``Memory``."""
+        self._bind(binding, self.pixels[:size], {name: whole[:size] for name, whole in self._answers.items()})
+
+    def lend(self, binding: Binding, pixels: object) -> tuple[object, dict[str, object]]:
+        """See ``SharedMemory``."""
+        with self.device.stream():  # who made the pixels is told to finish them before this stream goes on
+            given = from_dlpack(pixels)
+            if given.dtype != torch.uint8 or given.shape[1:] != self._layout.picture or not given.is_contiguous():
+                wanted = f"contiguous uint8 (N, {', '.join(map(str, self._layout.picture))})"
+                raise BackendError(f"a batch must be {wanted}, not {given.dtype} {tuple(given.shape)}")
+            if not 1 <= len(given) <= len(self.pixels):
+                raise BackendError(f"a batch of {len(given)} pictures: this instance takes 1 to {len(self.pixels)}")
+            if given.device != self.pixels.device:
+                raise BackendError(f"the batch lies on {given.device}, this instance is on {self.pixels.device}")
+            answers = {
+                name: torch.empty((len(given), *row), dtype=torch.float32, device=self.device.place)
+                for name, row in self._layout.outputs.items()
+            }
+        self._bind(binding, given, answers)
+        return given, {**answers}
+
+    def let_resize(self, spec: InputSpec, *, exact: bool) -> None:
+        """See ``SharedMemory``."""
+        largest = len(self.pixels)
+        capacity = min(PACKED_MOST_BYTES, max(PACKED_LEAST_BYTES, largest * PACKED_BYTES_EACH))
+        resizing = Resizing(spec, largest, capacity, self.device, exact=exact)
+        resizing.refuse_other_pixels()
+        self._resizing = resizing
+        self.largest_picture_bytes = resizing.largest_picture_bytes
+
+    def pack(self, pictures: Sequence[Stored]) -> int:
+        """See ``SharedMemory``."""
+        if self._resizing is None:
+            raise ValueError("pictures are not resized here")
+        return self._resizing.pack(pictures)
+
+    def resize(self, size: int) -> None:
+        """See ``SharedMemory``."""
+        if self._resizing is None:
+            raise ValueError("pictures are not resized here")
+        with torch.inference_mode(), self.device.stream():
+            self._resizing.copy_in(size)
+            self._resizing.resize_into(self.pixels[:size])
+
+    def upload(self, batch: NDArray[np.uint8], size: int) -> None:
+        """Queue the copy; rows after the last picture keep what was there."""
+        count = len(batch)
+        self._pixels_here[:count].numpy()[:] = batch
+        with self.device.stream():
+            self.pixels[:count].copy_(self._pixels_here[:count], non_blocking=True)
+
+    def download(self, names: Sequence[str], count: int, size: int) -> Outputs:
+        """See ``Memory``; sleeps until all is done."""
+        with self.device.stream():
+            for name in names:
+                self._answers_here[name][:count].copy_(self._answers[name][:count], non_blocking=True)
+        self.device.wait()
+        return tuple([np.array(self._answers_here[name][:count].numpy()) for name in names])
+
+    def forget(self, size: int) -> None:
+        """See ``Memory``."""
+        with self.device.stream():
+            for whole in self._answers.values():
+                whole[:size].fill_(torch.nan)
+
+    def drop(self, size: int) -> None:
+        """The buffers are those of all sizes; what torch has cached goes back."""
+        self.device.release()
+
+    def _bind(self, binding: Binding, pixels: Tensor, answers: dict[str, Tensor]) -> None:
+        binding.bind_input(self._layout.input_name, *self._place, PIXELS, tuple(pixels.shape), pixels.data_ptr())
+        for name, one in answers.items():
+            binding.bind_output(name, *self._place, ANSWERS, tuple(one.shape), one.data_ptr())
+
+
+def _handle(device: TorchDevice) -> int:
+    if device.place.type != "cuda":
+        return 0
+    with device.stream():
+        return int(torch.cuda.current_stream(device.place).cuda_stream)
