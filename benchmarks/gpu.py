@@ -5,8 +5,9 @@ engine      the backends ``torch`` and ``onnxruntime``: ways to run × batch siz
             pixels there already, share of what the memory's rate allows, and which answers are the float network's own
 decode      JPEGs decoded by the CPU on one core and on all, by the device, and by both; how far the device's pixels
             are from the CPU's
-preprocess  pictures of ``--images`` resized on the device: difference from the reference, time of a picture, and what
-            it leaves of the model's rate
+preprocess  pictures of ``--images`` resized on the device: difference from the CPU's, time of a picture, what it
+            leaves of the model's rate, and which first classes are those of the whole picture, resized by Pillow,
+            through the float network
 server      ``quickeye serve`` on it: images/s in a closed loop beside the engine's, then the 99th percentile at seven
             tenths of that; JPEGs, JPEGs of 640×480, and 32 uncompressed pictures of the model's size a request
 
@@ -37,10 +38,9 @@ from benchmarks.gpu_subject import COPIED_BYTES, Figures, Subject, median_s, pro
 from benchmarks.loads import photos
 from benchmarks.machine import add_json_flag, publish
 from model_zoo.architectures import build, input_spec
-from model_zoo.decode import turn_upright
 from model_zoo.export import Provenance, export_bundle
 from model_zoo.header import PictureLimits, read_header
-from model_zoo.preprocess import Stored, decode_for, preprocess
+from model_zoo.preprocess import Stored, decode_for, prepare_reference
 from model_zoo.spec import ArchitectureRef
 from model_zoo.store import Store
 from server.backends import BackendOptions
@@ -128,13 +128,19 @@ def _timed(
 def resize(subject: Subject) -> list[Figures]:
     """A row for each mode of resizing and size of batch."""
     spec = subject.bundle.spec.input
-    stored = [decode_for(data, read_header(data, PictureLimits()), spec) for data in subject.pictures]
+    headed = [(data, read_header(data, PictureLimits())) for data in subject.pictures]
+    stored = [decode_for(data, header, spec) for data, header in headed]
+    reference = subject.inputs()
+    whole = np.stack([prepare_reference(data, header, spec) for data, header in headed])
+    with torch.inference_mode():
+        pixels = torch.from_numpy(whole).to(subject.device.place)
+        best = subject.network(exact=True)(pixels).argmax(1).cpu().numpy()
     runner = subject.runner("graph" if subject.device.records else "eager")
-    reference = np.stack([preprocess(turn_upright(one.pixels, one.orientation), spec) for one in stored])
     rows: list[Figures] = []
     for exact in (True, False):
         resizing = Resizing(spec, max(subject.sizes), PACKED_BYTES, subject.device, exact=exact)
-        each = [_resized(subject, runner, resizing, stored, reference, size) for size in subject.sizes]
+        runner.let_resize(resizing)
+        each = [_resized(subject, runner, resizing, stored, reference, best, size) for size in subject.sizes]
         rows += [{"exact": exact} | row for row in each]
     return rows
 
@@ -145,28 +151,31 @@ def _resized(
     resizing: Resizing,
     stored: list[Stored],
     reference: NDArray[np.uint8],
+    best: NDArray[np.int64],
     size: int,
 ) -> Figures:
     pictures = [stored[number % len(stored)] for number in range(size)]
+    told_best = runner.rank(pictures).indices[:, 0]
     count = resizing.pack(pictures)
+    bucket = runner.buckets.fit(count)
     pixels = torch.empty((count, *reference.shape[1:]), dtype=torch.uint8, device=subject.device.place)
     with torch.inference_mode(), subject.device.stream():
-        resizing.copy_in(count)
+        resizing.copy_in(bucket)
         resizing.resize_into(pixels)
         told = pixels.cpu().numpy().astype(np.int16)
-    off = np.abs(told - np.stack([reference[number % len(stored)] for number in range(count)]))
+    off = np.abs(told - np.resize(reference, told.shape))
 
-    def prepare_all() -> None:
-        resizing.copy_in(count)
+    def alone() -> None:
+        resizing.copy_in(bucket)
         resizing.resize_into(pixels)
 
     def both() -> None:
-        prepare_all()
-        runner.launch(runner.buckets.fit(count))
+        resizing.copy_in(bucket)
+        runner.launch(bucket, resized=True)
 
     with torch.inference_mode():
-        alone_s = repeated_s(subject, prepare_all)
-        model_s = repeated_s(subject, lambda: runner.launch(runner.buckets.fit(count)))
+        alone_s = repeated_s(subject, alone)
+        model_s = repeated_s(subject, lambda: runner.launch(bucket))
         both_s = repeated_s(subject, both)
     return {
         "batch": count,
@@ -174,6 +183,7 @@ def _resized(
         "mean_levels": float(off.mean()),
         "us_per_image": alone_s / count * 1e6,
         "model_share": model_s / both_s,
+        "agrees": float((told_best == np.resize(best, len(told_best))).mean()),
     }
 
 

@@ -30,6 +30,7 @@ from server.tracing.contracts import BatchTraces
 from server.warmup import warm_up
 
 log = logging.getLogger("quickeye.catalogue")
+_FOR_GPUS = "float bundles, and by onnxruntime.providers=tensorrt 8-bit ones that have a twin for it"
 
 
 class Catalogue:
@@ -245,7 +246,7 @@ class Catalogue:
                 return bundle
         if not versions:
             return self.store.open(name)  # says what is wrong
-        where = " with device 'cuda', which takes float bundles" if on_gpu else ""
+        where = f" with device 'cuda', which takes {_FOR_GPUS}" if on_gpu else ""
         raise BackendUnavailableError(f"no version of it runs on {', '.join(sorted(wanted))}{where}")
 
     async def _start(self, loaded: LoadedModel) -> ServedModel:

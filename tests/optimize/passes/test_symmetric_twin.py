@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from model_zoo.graph_class_activation import add_class_activation, map_error
 from optimize.judging.arithmetic import open_model
 from optimize.passes.quantize_int8 import QuantizeInt8, quantize_int8, quantize_with_twin
 from tests.optimize.passes.test_quantize_int8 import NETS
@@ -56,3 +57,21 @@ def test_a_layer_is_not_parted_from_the_sum_after_it_and_the_first_is_float() ->
                      for data in (residual_net(), twin))  # fmt: skip
     assert before["stem.weight"] == after["stem.weight"]
     assert "deep.weight" not in after
+
+
+def test_a_class_activation_map_is_kept_and_looks_up_no_codes() -> None:
+    model = onnx.load_from_string(residual_net())
+    assert add_class_activation(model)
+    parent = model.SerializeToString()
+    _, twin = quantize_with_twin(parent, pictures(32), CONFIG)
+    graph = onnx.load_from_string(twin).graph
+    assert [one.name for one in graph.output] == ["logits", "class_activation"]
+    codes = {one.name for one in graph.initializer if one.data_type == TensorProto.INT8}
+    read = {node.op_type for node in graph.node if codes.intersection(node.input)}
+    assert read == {"QuantizeLinear", "DequantizeLinear"}
+    seen = pictures(16, seed=1)
+    logits, maps = (open_model(twin, "reference", output=one)(seen) for one in ("logits", "class_activation"))
+    assert map_error(model, logits, maps) < 0.02
+    np.testing.assert_array_equal(
+        logits, open_model(quantize_with_twin(residual_net(), pictures(32), CONFIG)[1], "reference")(seen)
+    )

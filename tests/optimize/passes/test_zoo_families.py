@@ -21,7 +21,7 @@ from model_zoo.export import export_onnx
 from model_zoo.spec import InputSpec
 from optimize.judging.arithmetic import open_model
 from optimize.judging.fused import fused_share
-from optimize.passes import load_pass
+from optimize.passes.quantize_int8 import QuantizeInt8, quantize_with_twin
 from server.backends.saturation import may_saturate
 from tests.model_zoo.labelled_photos import photos
 from tests.model_zoo.test_export import settled
@@ -62,14 +62,15 @@ def test_a_family_answers_nearly_as_before_in_integers(name: str, monkeypatch: p
         spec = replace(spec, height=SIDE, width=SIDE)
     model = export_onnx(settled(build(name, 20, **arguments), spec), spec)  # type: ignore[arg-type]
     pictures = _pictures(spec)
-    smaller = load_pass("quantize_int8").run(model, pictures[::2], {"range_method": "min_max"})
-    expected, got = (open_model(one, "reference")(pictures[1::2]) for one in (model, smaller))
-    error = float(np.sqrt(((got - expected) ** 2).mean()) / expected.std())
+    smaller, twin = quantize_with_twin(model, pictures[::2], QuantizeInt8(range_method="min_max"))
+    expected, *found = (open_model(one, "reference")(pictures[1::2]) for one in (model, smaller, twin))
+    error, of_twin = (float(np.sqrt(((got - expected) ** 2).mean()) / expected.std()) for got in found)
     assert error < allowed
+    assert of_twin < 2 * allowed, "its steps are twice as wide at most, where nothing is negative"
     assert fused_share(smaller).share == 1
     assert not may_saturate(smaller)
     np.testing.assert_array_equal(open_model(smaller, "fast")(pictures), open_model(smaller, "exact")(pictures))
-    assert _outputs(smaller) == _outputs(model)
+    assert _outputs(smaller) == _outputs(twin) == _outputs(model)
 
 
 def _outputs(model: bytes) -> list[str]:

@@ -229,3 +229,71 @@ def test_tensorrt_takes_a_bundle_with_a_twin_and_nothing_else_does(store: Path) 
     assert not takes(plain, "onnxruntime", on_gpu=True, extra=extra)
     with pytest.raises(BundleError, match="for 8-bit bundles"):
         write_bundle(store, replace(made, precision="fp32"))
+
+
+class WithTensorRT:
+    """An ONNX Runtime that says it has TensorRT and runs on the CPU; ``asked`` is what sessions were opened with."""
+
+    SessionOptions = onnxruntime.SessionOptions
+    ExecutionMode = onnxruntime.ExecutionMode
+    GraphOptimizationLevel = onnxruntime.GraphOptimizationLevel
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bytes, list[tuple[str, dict[str, str]]]]] = []
+
+    def get_available_providers(self) -> list[str]:
+        return list(NAMES.values())
+
+    def InferenceSession(self, data: bytes, settings: object, providers: list[tuple[str, dict[str, str]]]) -> object:
+        self.asked.append((data, providers))
+        session = onnxruntime.InferenceSession(data, settings, providers=[NAMES["cpu"]])
+        session.get_providers = lambda: [name for name, _ in providers]
+        return session
+
+
+@pytest.fixture
+def tensorrt(monkeypatch: pytest.MonkeyPatch) -> WithTensorRT:
+    runtime = WithTensorRT()
+    monkeypatch.setattr("server.backends.onnxruntime._import_runtime", lambda: (runtime, (RuntimeError,)))
+    return runtime
+
+
+TWIN_OPTIONS = {"onnxruntime.providers": "tensorrt,cuda", "onnxruntime.memory": "copied"}
+
+
+def with_twin(store: Path, name: str) -> Bundle:
+    """An 8-bit bundle whose twin has other answers, so that it shows which graph runs."""
+    kind = MeanColour(name=name, precision="int8")
+    return write_bundle(store, replace(kind.draft(), twin=ByteConvolution(np.full((10, 3, 1, 1), 40, np.int8)).graph()))
+
+
+def test_tensorrt_opens_the_twin_and_the_cpu_the_graph(store: Path, tensorrt: WithTensorRT) -> None:
+    found = with_twin(store, "opened_twin")
+    load(found, BackendOptions("cuda", extra=TWIN_OPTIONS)).close()
+    load(found, BackendOptions("cpu")).close()
+    (first, providers), (second, on_cpu) = tensorrt.asked
+    assert first == found.read_twin() != found.read_model()
+    assert [name for name, _ in providers] == [NAMES["tensorrt"], NAMES["cuda"], NAMES["cpu"]]
+    assert providers[0][1] == {"device_id": "0", "trt_fp16_enable": "1", "trt_int8_enable": "1"}
+    assert second == found.read_model()
+    assert on_cpu == [(NAMES["cpu"], {})]
+
+
+def test_tensorrt_opens_a_float_bundle_s_own_graph(store: Path, tensorrt: WithTensorRT) -> None:
+    found = MeanColour(name="float_on_tensorrt").write(store)
+    load(found, BackendOptions("cuda", extra=TWIN_OPTIONS)).close()
+    ((data, providers),) = tensorrt.asked
+    assert data == found.read_model()
+    assert providers[0][1] == {"device_id": "0", "trt_fp16_enable": "0"}
+
+
+def test_a_twin_that_is_not_what_was_written_is_refused(store: Path, tensorrt: WithTensorRT) -> None:
+    found = with_twin(store, "changed_twin")
+    path = found.folder / "model.s8.onnx"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match=r"model\.s8\.onnx"):
+        load(found, BackendOptions("cuda", extra=TWIN_OPTIONS))
+    assert not tensorrt.asked
