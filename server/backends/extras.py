@@ -5,9 +5,13 @@ does not know; other engines' keys are none of its business.
 """
 
 from collections.abc import Collection
+from typing import Literal
 
 from server.backends import BackendOptions
 from server.backends.errors import BackendLoadError
+
+Decode = Literal["auto", "gpu", "cpu"]
+DECODE: tuple[Decode, ...] = ("auto", "gpu", "cpu")
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -37,6 +41,18 @@ def as_flag(key: str, value: str) -> bool:
     if value.lower() in _FALSE:
         return False
     raise BackendLoadError(f"'{key}' must be 1 or 0, not '{value}'")
+
+
+def as_decode(key: str, value: str, *, on_gpu: bool) -> Decode:
+    """Who decodes JPEGs; ``auto`` is ``cpu`` on a CPU.
+
+    Raises:
+        BackendLoadError: nobody that there is.
+    """
+    for where in DECODE:
+        if value == where:
+            return "cpu" if where == "auto" and not on_gpu else where
+    raise BackendLoadError(f"'{key}' must be one of {', '.join(DECODE)}, not '{value}'")
 
 
 def as_number(key: str, value: str) -> float:

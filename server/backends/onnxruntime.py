@@ -22,7 +22,7 @@ tensorrt or the runtime's own names), ``onnxruntime.device_id``,
 ``onnxruntime.exact`` (1 or 0 overrides the above), ``onnxruntime.trt_fp16``,
 ``onnxruntime.trt_cache`` (a folder for built engines); ``onnxruntime.memory`` (torch,
 fixed, copied), ``onnxruntime.cuda_graphs``, ``onnxruntime.nhwc`` (1 or 0: so and no other way),
-``onnxruntime.preprocess`` (exact, fast, cpu).
+``onnxruntime.preprocess`` (exact, fast, cpu), ``onnxruntime.decode`` (auto, gpu, cpu).
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from model_zoo.bundle import Bundle
 from server.backends import Backend, BackendOptions, output_names
 from server.backends.batches import batch_limit, padded, refuse_odd_batch
-from server.backends.bound.choices import device_of, memory_kind, preprocess_choice
+from server.backends.bound.choices import decode_choice, device_of, memory_kind, preprocess_choice
 from server.backends.bound.opening import Opening
 from server.backends.bound.session import BoundSession, Faults, GraphValue, Runtime, short
 from server.backends.bound.ways import ways
@@ -45,7 +45,10 @@ from server.backends.extras import as_flag, own_extras
 from server.backends.onnxruntime_providers import NAMES, Provider, choose_providers, device_number
 from server.backends.saturation import needs_exact_sums
 
-SETTINGS = ("providers", "device_id", "exact", "trt_fp16", "trt_cache", "memory", "cuda_graphs", "nhwc", "preprocess")
+SETTINGS = (
+    "providers", "device_id", "exact", "trt_fp16", "trt_cache",
+    "memory", "cuda_graphs", "nhwc", "preprocess", "decode",
+)  # fmt: skip
 _FATAL_ONLY = 4
 
 
@@ -110,6 +113,7 @@ def load(bundle: Bundle, options: BackendOptions) -> Backend:
     limit = batch_limit(bundle.spec.input, options.max_batch_size)
     place = (providers[0].device, device_number(extras))
     memory = memory_kind(extras, place[0])
+    preprocess, decode = preprocess_choice(extras, place[0]), decode_choice(extras, place[0])
     twin = bundle.read_twin() if providers[0].name == NAMES["tensorrt"] else None
     data = bundle.read_model() if twin is None else twin
     settings = _session_options(runtime, bundle, options, _wants_exact(extras, bundle, data))
@@ -129,8 +133,8 @@ def load(bundle: Bundle, options: BackendOptions) -> Backend:
         return OnnxRuntimeBackend(open_session(providers), bundle, limit, place[0], faults)
     line = ways(providers[0].name, limit == 1 or bundle.spec.input.max_batch is not None, extras)
     device = partial(device_of, runtime, memory, place, options)
-    resizes = preprocess_choice(extras, place[0])
-    return Opening(Runtime(runtime, faults, open_session), bundle, limit, providers, device, resizes).first_of(line)
+    opening = Opening(Runtime(runtime, faults, open_session), bundle, limit, providers, device, preprocess, decode)
+    return opening.first_of(line)
 
 
 def _import_runtime() -> tuple[ModuleType, Faults]:

@@ -11,7 +11,8 @@ from model_zoo.architectures import ARCHITECTURES
 from model_zoo.errors import PictureError
 from server.admission import BatchLimits
 from server.backends import Backend, BackendOptions, decoding
-from server.backends.torch import load
+from server.backends.onnxruntime import load as load_onnxruntime
+from server.backends.torch import load as load_torch
 from server.batcher import Batcher
 from server.errors import AbandonedError
 from server.frame_history import FrameHistory
@@ -24,11 +25,18 @@ from tests.server.test_instance import job_of
 
 KIND = MeanColour(network=True, height=32, width=24)
 OPTIONS = BackendOptions("cpu", 1, 16)
-EXTRA = {"torch.preprocess": "exact", "torch.decode": "gpu"}
+ENGINES = {"torch": load_torch, "onnxruntime": load_onnxruntime}
+EXTRA = {
+    "torch.preprocess": "exact",
+    "torch.decode": "gpu",
+    "onnxruntime.memory": "torch",
+    "onnxruntime.preprocess": "exact",
+    "onnxruntime.decode": "gpu",
+}
 
 
-@pytest.fixture
-def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Instance]:
+@pytest.fixture(params=ENGINES)
+def served(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Instance]:
     """An instance; with a decoder, one that decodes."""
     monkeypatch.setitem(ARCHITECTURES, "mean_colour", "tests.server.mean_colour_network:mean_colour")
 
@@ -36,9 +44,9 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ins
         def open_decoder(place: torch.device, channels: int) -> FakeJpegDecoder | None:
             return decoder
 
-        monkeypatch.setattr("server.backends.torch_engine.jpeg_choice.open_decoder", open_decoder)
+        monkeypatch.setattr("server.backends.torch_engine.proven_decoder.open_decoder", open_decoder)
         bundle = kind.write(tmp_path)
-        backend: Backend = load(bundle, replace(OPTIONS, extra=EXTRA if decoder else {}))
+        backend: Backend = ENGINES[request.param](bundle, replace(OPTIONS, extra=EXTRA if decoder else {}))
         assert (decoding(backend) is None) == (decoder is None)
         batcher = Batcher(BatchLimits(max_batch_size=16), lambda refused: None)
         return Instance(0, backend, bundle, batcher, lambda batch: None)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.bundle import Bundle
+from model_zoo.header import Header
 from model_zoo.preprocess import Stored
 from server.backends import output_names
 from server.backends.batches import refuse_odd_batch
-from server.backends.bound.memory import Outputs
+from server.backends.bound.memory import Outputs, SharedMemory
 from server.backends.bound.own_thread import OwnThread
 from server.backends.bound.runner import BoundRunner
 from server.backends.bound.session import Faults, ran_out_of_memory, short
@@ -30,12 +31,23 @@ class BoundBackend:
     name = "onnxruntime"
 
     def __init__(
-        self, runner: BoundRunner, thread: OwnThread, faults: Faults, bundle: Bundle, limit: int, mode: str
+        self,
+        runner: BoundRunner,
+        thread: OwnThread,
+        faults: Faults,
+        bundle: Bundle,
+        limit: int,
+        mode: str,
+        *,
+        shares_decoding: bool,
     ) -> None:
         self.device = runner.device.place[0]
         self.precision: str = bundle.spec.precision
         self.mode = mode
-        self.largest_picture_bytes = getattr(runner.memory, "largest_picture_bytes", 0)
+        shared = runner.memory if isinstance(runner.memory, SharedMemory) else None
+        self.largest_picture_bytes = shared.largest_picture_bytes if shared else 0
+        self.decoded_bytes = shared.decoded_bytes if shared else 0
+        self.shares_decoding = shares_decoding
         self.batch_sizes = runner.buckets.sizes
         self._runner: BoundRunner | None = runner
         self._thread = thread
@@ -65,6 +77,16 @@ class BoundBackend:
             raise BackendError(f"a batch of {len(pictures)} pictures: this instance takes 1 to {self._limit}")
         names = self._names[explain]
         return self._in_parts(lambda runner, start: runner.run_stored(pictures[start:], names), len(pictures))
+
+    def decode(self, pictures: Sequence[tuple[bytes | memoryview, Header]]) -> list[Stored | None]:
+        """See ``DecodingBackend.decode``."""
+        memory = self._open().memory
+        if not isinstance(memory, SharedMemory):
+            raise BackendError("this instance decodes nothing")
+        try:
+            return memory.decode(pictures)
+        except Exception as error:  # drivers and libraries fail in any way
+            raise BackendError(f"onnxruntime could not decode {len(pictures)} JPEGs: {short(error)}") from error
 
     def run_on_device(self, pixels: object, explain: bool = False) -> tuple[object, ...]:
         """As ``run``, of pixels that lie on the device: nothing is copied, neither in nor out.

@@ -1,4 +1,4 @@
-"""What the settings say of memory and resizing, and what is taken where they say nothing."""
+"""What the settings say of memory, resizing and decoding, and what is taken where they say nothing."""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -7,7 +7,7 @@ from types import ModuleType
 from server.backends import BackendOptions
 from server.backends.bound.memory import Device, FixedDevice
 from server.backends.errors import BackendLoadError, BackendUnavailableError
-from server.backends.extras import as_flag
+from server.backends.extras import Decode, as_decode, as_flag
 from server.backends.torch import torch_sees_cuda
 
 MEMORY = ("torch", "fixed", "copied")
@@ -27,8 +27,9 @@ def memory_kind(extras: dict[str, str], device: str) -> str:
     for key in ("cuda_graphs", "nhwc"):
         if kind == "copied" and as_flag(f"onnxruntime.{key}", extras.get(key, "0")):
             raise BackendLoadError(f"onnxruntime.{key}=1 is for CUDA, and not with onnxruntime.memory=copied")
-    if kind != "torch" and extras.get("preprocess", "cpu") in ("exact", "fast"):
-        raise BackendLoadError("onnxruntime.preprocess is the CPU's unless onnxruntime.memory is torch")
+    for key, others in (("preprocess", ("exact", "fast")), ("decode", ("gpu",))):
+        if kind != "torch" and extras.get(key) in others:
+            raise BackendLoadError(f"onnxruntime.{key} is the CPU's unless onnxruntime.memory is torch")
     return kind
 
 
@@ -42,6 +43,15 @@ def preprocess_choice(extras: dict[str, str], device: str) -> str:
     if where not in PREPROCESS:
         raise BackendLoadError(f"'onnxruntime.preprocess' must be one of {', '.join(PREPROCESS)}, not '{where}'")
     return where
+
+
+def decode_choice(extras: dict[str, str], device: str) -> Decode:
+    """Who decodes JPEGs.
+
+    Raises:
+        BackendLoadError: nobody that there is.
+    """
+    return as_decode("onnxruntime.decode", extras.get("decode", "auto"), on_gpu=device == "cuda")
 
 
 def device_of(module: ModuleType, memory: str, place: tuple[str, int], options: BackendOptions) -> Device:

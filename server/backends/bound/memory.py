@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.bundle import Bundle
+from model_zoo.header import Header
 from model_zoo.preprocess import Stored
 from model_zoo.spec import InputSpec
 from server.backends.batches import padded
 from server.backends.bound.session import ANSWERS, PIXELS, Binding, Value
+from server.backends.extras import Decode
 
 Outputs = tuple[NDArray[np.float32], ...]
 
@@ -62,10 +64,12 @@ class Memory(Protocol):
 class SharedMemory(Memory, Protocol):
     """One that others on the device can read and write.
 
-    ``largest_picture_bytes`` is that of a decoded picture that it can resize; 0: none.
+    ``largest_picture_bytes`` is that of a decoded picture that it can resize; 0: none. ``decoded_bytes`` is how much
+    of JPEGs' pixels it takes at once; 0: it decodes none.
     """
 
     largest_picture_bytes: int
+    decoded_bytes: int
 
     def lend(self, binding: Binding, pixels: object) -> tuple[object, dict[str, object]]:
         """Let it read ``pixels`` where they lie: anything with DLPack, uint8 (N, H, W, C), contiguous, on this device.
@@ -81,6 +85,16 @@ class SharedMemory(Memory, Protocol):
 
         Raises:
             RuntimeError: they differ by more than they may; compilers and drivers fail in any way.
+        """
+
+    def let_decode(self, spec: InputSpec, where: Decode) -> None:
+        """Decode JPEGs from now on, if that is to be and gives the right pixels; the log says why not."""
+
+    def decode(self, pictures: Sequence[tuple[bytes | memoryview, Header]]) -> list[Stored | None]:
+        """See ``DecodingBackend.decode``.
+
+        Raises:
+            Exception: none could be decoded.
         """
 
     def pack(self, pictures: Sequence[Stored]) -> int:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from model_zoo.bundle import Bundle
 from server.backends.batches import sizes_up_to
 from server.backends.bound.backend import BoundBackend
-from server.backends.bound.memory import Device, Memory, SharedMemory, layout_of
+from server.backends.bound.memory import Device, SharedMemory, layout_of
 from server.backends.bound.own_thread import OwnThread
 from server.backends.bound.runner import BoundRunner
 from server.backends.bound.session import Runtime, short
 from server.backends.bound.ways import TENSORRT, Way, asked_for
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError
+from server.backends.extras import Decode
 from server.backends.onnxruntime_providers import Provider
 from server.backends.ragged import supports
 from server.backends.selection import prove
@@ -28,8 +29,8 @@ log = logging.getLogger("quickeye.backends")
 class Opening:
     """What every try has in common.
 
-    ``limit`` is the largest batch; ``preprocess`` who resizes. ``device`` gives a new share of it for each try: a
-    recording that failed may leave its stream unusable.
+    ``limit`` is the largest batch; ``preprocess`` who resizes, ``decode`` who decodes. ``device`` gives a new share of
+    it for each try: a recording that failed may leave its stream unusable.
     """
 
     runtime: Runtime
@@ -38,6 +39,7 @@ class Opening:
     providers: Sequence[Provider]
     device: Callable[[], Device]
     preprocess: str
+    decode: Decode
 
     def first_of(self, line: Sequence[Way]) -> BoundBackend:
         """The first way of them that works.
@@ -70,8 +72,13 @@ class Opening:
         thread = OwnThread(own=way.recorded)
         try:
             runner = self._runner(way, thread)
-            self._let_resize(runner.memory)
-            backend = BoundBackend(runner, thread, self.runtime.faults, self.bundle, self.limit, way.label)
+            if isinstance(runner.memory, SharedMemory):
+                self._let_resize(runner.memory)
+                runner.memory.let_decode(self.bundle.spec.input, self.decode)
+            backend = BoundBackend(
+                runner, thread, self.runtime.faults, self.bundle, self.limit, way.label,
+                shares_decoding=self.decode == "auto",
+            )  # fmt: skip
             if judged and not (verdict := prove(backend, self.bundle, self.limit)).passed:
                 raise BackendLoadError(f"it gives other answers than the bundle's: {verdict.detail}")
         except BaseException:
@@ -90,10 +97,10 @@ class Opening:
         layout = layout_of(self.bundle, graph_input.name)
         return thread.run(lambda: BoundRunner(self.runtime, session, device, layout, sizes, recorded=way.recorded))
 
-    def _let_resize(self, memory: Memory) -> None:
+    def _let_resize(self, memory: SharedMemory) -> None:
         """Resize on the device, if that is to be and gives the right pixels; otherwise the CPU does it."""
         spec = self.bundle.spec.input
-        if self.preprocess == "cpu" or not supports(spec) or not isinstance(memory, SharedMemory):
+        if self.preprocess == "cpu" or not supports(spec):
             return
         try:
             memory.let_resize(spec, exact=self.preprocess == "exact")

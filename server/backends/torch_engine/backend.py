@@ -32,13 +32,13 @@ from server.backends import Backend, BackendOptions, Ranked, output_names
 from server.backends.batches import batch_limit, refuse_odd_batch
 from server.backends.buckets import in_parts
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError
-from server.backends.extras import as_number, own_extras
+from server.backends.extras import as_decode, as_number, own_extras
 from server.backends.ragged import supports
 from server.backends.torch_engine.device import CpuDevice, CudaDevice, TorchDevice
-from server.backends.torch_engine.jpeg_choice import decode_choice, proven_decoder
-from server.backends.torch_engine.jpegs import Decode, JpegDecoder, decoded_on
+from server.backends.torch_engine.jpegs import JpegDecoder, decoded_on
 from server.backends.torch_engine.modes import RECORDED, Mode, refuse_mode
 from server.backends.torch_engine.network import DTYPES, PixelNetwork, Precision, pixel_network
+from server.backends.torch_engine.proven_decoder import proven_decoder
 from server.backends.torch_engine.resizing import Resizing
 from server.backends.torch_engine.runner import Pictures, TorchRunner, failed, one_line, prepare
 
@@ -172,13 +172,15 @@ def load(bundle: Bundle, options: BackendOptions) -> Backend:
     number = _whole_number("torch.device_id", extras.get("device_id", "0"))
     device = device_for(options, number)
     preprocess = _preprocess(extras, device)
-    decode = decode_choice("torch.decode", extras.get("decode", "auto"), device)
+    decode = as_decode("torch.decode", extras.get("decode", "auto"), on_gpu=on_gpu)
     network = _network(bundle, precision, device.place)
     limit = batch_limit(bundle.spec.input, options.max_batch_size)
     runner = prepare(network, bundle.spec.input, limit, lambda: device_for(options, number), modes)
     _let_resize(runner, bundle.spec.input, limit, preprocess)
     backend = TorchBackend(runner, bundle, limit, options.device if on_gpu else "cpu", precision)
-    _let_decode(backend, runner, bundle.spec.input, decode)
+    decoder = proven_decoder("torch", runner.device, bundle.spec.input, decode, resizes=runner.resizing is not None)
+    if decoder is not None:
+        backend.let_decode(decoder, shares=decode == "auto")
     return backend
 
 
@@ -199,17 +201,6 @@ def _let_resize(runner: TorchRunner, spec: InputSpec, limit: int, where: str) ->
         runner.let_resize(resizing)
     except RuntimeError as error:
         raise BackendLoadError(f"torch on {device.place} failed once it resized: {one_line(error)}") from error
-
-
-def _let_decode(backend: TorchBackend, runner: TorchRunner, spec: InputSpec, where: Decode) -> None:
-    """Decode JPEGs on the device, if that is to be and gives the right pixels; otherwise the CPU does it."""
-    if runner.resizing is None:
-        if where != "cpu":
-            log.info("torch on %s: JPEGs are decoded by the CPU, as it resizes the pictures", runner.device.place)
-        return
-    decoder = proven_decoder(runner.device, spec, where)
-    if decoder is not None:
-        backend.let_decode(decoder, shares=where == "auto")
 
 
 def _preprocess(extras: dict[str, str], device: TorchDevice) -> str:

@@ -3,7 +3,8 @@
 A size is the beginning of the buffers, so that a batch is copied once whatever its size. Copies and runs stand in one
 stream: none waits for another on the host, and the one wait at the end sleeps. Instances overlap, as each has its own.
 
-Decoded pictures of any sizes are resized into that buffer, in the same stream (``resizing.py``).
+Decoded pictures of any sizes are resized into that buffer, in the same stream (``resizing.py``); JPEGs are decoded for
+it (``jpegs.py``).
 
 Tensors that torch, or anything that speaks DLPack, already has on the device are read where they lie, and answers are
 handed out where they were written (``lend``).
@@ -17,13 +18,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
+from model_zoo.header import Header
 from model_zoo.preprocess import Stored
 from model_zoo.spec import InputSpec
 from server.backends.bound.memory import Layout, Outputs
 from server.backends.bound.session import ANSWERS, PIXELS, Binding
 from server.backends.errors import BackendError
+from server.backends.extras import Decode
 from server.backends.torch_engine.backend import PACKED_BYTES_EACH, PACKED_LEAST_BYTES, PACKED_MOST_BYTES
 from server.backends.torch_engine.device import TorchDevice
+from server.backends.torch_engine.jpegs import JpegDecoder, decoded_on
+from server.backends.torch_engine.proven_decoder import proven_decoder
 from server.backends.torch_engine.resizing import Resizing
 
 
@@ -48,7 +53,8 @@ class TorchMemory:
         self._place = place
         self._layout = layout
         self._resizing: Resizing | None = None
-        self.largest_picture_bytes = 0
+        self._decoder: JpegDecoder | None = None
+        self.largest_picture_bytes = self.decoded_bytes = 0
         shape = (largest, *layout.picture)
         shapes = {name: (largest, *row) for name, row in layout.outputs.items()}
         self._pixels_here = device.staging(shape, torch.uint8)
@@ -90,6 +96,17 @@ class TorchMemory:
         resizing.refuse_other_pixels()
         self._resizing = resizing
         self.largest_picture_bytes = resizing.largest_picture_bytes
+
+    def let_decode(self, spec: InputSpec, where: Decode) -> None:
+        """See ``SharedMemory``."""
+        self._decoder = proven_decoder("onnxruntime", self.device, spec, where, resizes=self._resizing is not None)
+        self.decoded_bytes = self.largest_picture_bytes if self._decoder else 0
+
+    def decode(self, pictures: Sequence[tuple[bytes | memoryview, Header]]) -> list[Stored | None]:
+        """See ``SharedMemory``."""
+        if self._decoder is None:
+            raise ValueError("JPEGs are not decoded here")
+        return decoded_on(self.device, self._decoder, pictures, self._layout.picture[-1])
 
     def pack(self, pictures: Sequence[Stored]) -> int:
         """See ``SharedMemory``."""

@@ -11,7 +11,7 @@ and 28 at worst at 4:2:2, by 4.3 and 70 at 4:2:0. The limits lie between the two
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import simplejpeg
@@ -25,8 +25,6 @@ from model_zoo.preprocess import Stored
 from model_zoo.spec import InputSpec
 from server.backends.torch_engine.device import TorchDevice
 
-Decode = Literal["auto", "gpu", "cpu"]
-DECODE: tuple[Decode, ...] = ("auto", "gpu", "cpu")
 MEAN_LEVELS, WORST_LEVELS = 1.5, 12  # of 0-255
 # Height, width and how colours are stored; "Gray" is a picture without any.
 PROOF = ((240, 320, "420"), (243, 321, "420"), (241, 319, "422"), (240, 320, "444"), (242, 321, "Gray"))

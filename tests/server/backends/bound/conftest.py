@@ -67,7 +67,8 @@ def open_cuda(bundle: Bundle, memory: str) -> OpenCuda:
             LIMIT,
             PROVIDERS,
             device,
-            "cpu",
+            preprocess="cpu",
+            decode="cpu",
         )
         return opening.first_of(line or ways(PROVIDERS[0].name, False, {})), cuda
 

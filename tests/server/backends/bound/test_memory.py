@@ -8,7 +8,7 @@ import pytest
 
 from model_zoo.bundle import Bundle
 from server.backends import BackendOptions
-from server.backends.bound.choices import device_of, memory_kind, preprocess_choice
+from server.backends.bound.choices import decode_choice, device_of, memory_kind, preprocess_choice
 from server.backends.bound.memory import Memory, layout_of
 from server.backends.errors import BackendLoadError, BackendUnavailableError
 from server.backends.onnxruntime import load
@@ -83,7 +83,8 @@ def test_where_nothing_is_said_the_device_decides(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr("server.backends.bound.choices.torch_sees_cuda", lambda sees=sees: sees)
         assert memory_kind({}, "cuda") == kind
         assert memory_kind({}, "cpu") == "copied"
-    assert preprocess_choice({}, "cpu") == "cpu"
+    assert preprocess_choice({}, "cpu") == decode_choice({}, "cpu") == "cpu"
+    assert decode_choice({}, "cuda") == "auto"
     monkeypatch.setattr("server.backends.bound.choices.find_spec", lambda name: object())
     assert preprocess_choice({}, "cuda") == "exact"
     monkeypatch.setattr("server.backends.bound.choices.find_spec", lambda name: None)
@@ -99,7 +100,10 @@ def test_where_nothing_is_said_the_device_decides(monkeypatch: pytest.MonkeyPatc
         ({"cuda_graphs": "1", "memory": "fixed"}, r"cuda_graphs=1: CPUExecutionProvider has no such way"),
         ({"nhwc": "perhaps"}, r"'onnxruntime\.nhwc' must be 1 or 0"),
         ({"preprocess": "gpu", "memory": "torch"}, r"'onnxruntime\.preprocess' must be one of exact, fast, cpu"),
-        ({"preprocess": "fast"}, r"unless onnxruntime\.memory is torch"),
+        ({"preprocess": "gpu"}, r"'onnxruntime\.preprocess' must be one of exact, fast, cpu"),
+        ({"preprocess": "fast"}, r"onnxruntime\.preprocess is the CPU's unless onnxruntime\.memory is torch"),
+        ({"decode": "both"}, r"'onnxruntime\.decode' must be one of auto, gpu, cpu"),
+        ({"decode": "gpu", "memory": "fixed"}, r"onnxruntime\.decode is the CPU's unless onnxruntime\.memory is torch"),
         ({"device_id": "first"}, r"'onnxruntime\.device_id' must be a whole number"),
     ],
 )

@@ -10,7 +10,7 @@ import torch
 from model_zoo.bundle import Bundle
 from model_zoo.decode import turn_upright
 from model_zoo.preprocess import Stored, preprocess
-from server.backends import BackendOptions, preparing
+from server.backends import BackendOptions, decoding, preparing
 from server.backends.bound.backend import BoundBackend
 from server.backends.bound.ways import Way
 from server.backends.errors import BackendError
@@ -117,7 +117,9 @@ def test_stored_pictures_are_answered_as_if_the_cpu_had_prepared_them(rows: int 
 
 
 def test_on_a_cpu_pictures_stay_with_the_cpu(opened: BoundBackend) -> None:
-    assert preparing(opened) is None
+    assert preparing(opened) is None and decoding(opened) is None
+    with pytest.raises(BackendError, match="not decoded here"):
+        opened.decode([])
     with pytest.raises(BackendError, match="not resized here"):
         opened.run_stored(stored(SIZES))
 

@@ -19,16 +19,19 @@ from model_zoo.preprocess import Stored, decode_for, prepare_reference
 from model_zoo.spec import InputSpec, Resize
 from server.backends import BackendOptions, DecodingBackend, decoding
 from server.backends.errors import BackendError, BackendLoadError
-from server.backends.torch import load
-from server.backends.torch_engine.backend import TorchBackend, _let_decode
+from server.backends.extras import Decode
+from server.backends.onnxruntime import load as load_onnxruntime
+from server.backends.torch import load as load_torch
 from server.backends.torch_engine.device import CpuDevice
-from server.backends.torch_engine.jpegs import Decode, decoded_on, refuse_other_pixels
+from server.backends.torch_engine.jpegs import decoded_on, refuse_other_pixels
+from server.backends.torch_engine.proven_decoder import proven_decoder
 from server.backends.torch_engine.resizing import Resizing
 from tests.pictures import encode, oriented, picture
 from tests.server.fake_bundles import MeanColour
 from tests.server.fake_jpeg_decoder import FakeJpegDecoder
 
-CPU = BackendOptions("cpu", 1, 8, {"torch.preprocess": "exact", "torch.decode": "gpu"})
+ENGINES = {"torch": load_torch, "onnxruntime": load_onnxruntime}
+SETTINGS = {"preprocess": "exact", "decode": "gpu"}
 KIND = MeanColour(network=True, height=32, width=24)
 DEVICE = CpuDevice(1)
 
@@ -43,8 +46,15 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     return KIND.write(tmp_path)
 
 
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Those that take pictures from a device's decoder."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-def opened(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DecodingBackend | None]:
+def opened(bundle: Bundle, engine: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DecodingBackend | None]:
     """Loads the bundle with a decoder in place of nvJPEG."""
 
     def open_with(decoder: FakeJpegDecoder | Exception, **extra: str) -> DecodingBackend | None:
@@ -53,9 +63,11 @@ def opened(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Dec
                 raise decoder
             return decoder
 
-        monkeypatch.setattr("server.backends.torch_engine.jpeg_choice.open_decoder", open_decoder)
-        own = {f"torch.{key}": value for key, value in extra.items()}
-        return decoding(load(bundle, replace(CPU, extra=CPU.extra | own)))
+        monkeypatch.setattr("server.backends.torch_engine.proven_decoder.open_decoder", open_decoder)
+        own = {f"{engine}.{key}": value for key, value in (SETTINGS | extra).items()}
+        if engine == "onnxruntime":
+            own["onnxruntime.memory"] = "torch"
+        return decoding(ENGINES[engine](bundle, BackendOptions("cpu", 1, 8, own)))
 
     return open_with
 
@@ -118,33 +130,26 @@ def test_what_fails_the_proof_is_not_used(
 
 @pytest.mark.parametrize(("where", "level"), [("auto", logging.INFO), ("gpu", logging.WARNING)])
 def test_a_package_that_is_missing_is_a_remark_unless_it_was_asked_for(
-    bundle: Bundle,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    where: Decode,
-    level: int,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, where: Decode, level: int
 ) -> None:
     monkeypatch.setattr("server.backends.torch_engine.nvimgcodec.LIBRARY", "nvidia_that_nobody_has.nvimgcodec")
-    backend = load(bundle, replace(CPU, extra=CPU.extra | {"torch.decode": "cpu"}))
-    assert isinstance(backend, TorchBackend) and backend._runner is not None
     with caplog.at_level(logging.INFO, "quickeye.backends"):
-        _let_decode(backend, backend._runner, KIND.input, where)
-    assert decoding(backend) is None
+        assert proven_decoder("torch", DEVICE, KIND.input, where, resizes=True) is None
     (told,) = [record for record in caplog.records if "nvImageCodec is not installed" in record.message]
     assert told.levelno == level
 
 
 def test_nothing_is_decoded_there_unless_it_is_resized_there(
-    opened: Callable[..., DecodingBackend | None], caplog: pytest.LogCaptureFixture
+    opened: Callable[..., DecodingBackend | None], engine: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     decoder = FakeJpegDecoder()
     with caplog.at_level(logging.INFO, "quickeye.backends"):
         assert opened(decoder, preprocess="cpu") is None
-    assert "as it resizes the pictures" in caplog.text
+    assert f"{engine} on cpu: JPEGs are decoded by the CPU, as it resizes the pictures" in caplog.text
     assert opened(decoder, decode="cpu") is None
     assert opened(decoder, decode="auto") is None  # on a CPU
     assert decoder.batches == []
-    with pytest.raises(BackendLoadError, match=r"'torch.decode' must be one of auto, gpu, cpu, not 'both'"):
+    with pytest.raises(BackendLoadError, match=rf"'{engine}.decode' must be one of auto, gpu, cpu, not 'both'"):
         opened(decoder, decode="both")
 
 
@@ -168,8 +173,9 @@ def test_decoded_there_or_here_a_picture_has_the_same_answer(opened: Callable[..
 def test_more_than_there_is_room_for_goes_in_turns(
     opened: Callable[..., DecodingBackend | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.backends.torch_engine.backend.PACKED_LEAST_BYTES", 0)
-    monkeypatch.setattr("server.backends.torch_engine.backend.PACKED_BYTES_EACH", 30_000)
+    for module in ("backend", "bound_memory"):
+        monkeypatch.setattr(f"server.backends.torch_engine.{module}.PACKED_LEAST_BYTES", 0)
+        monkeypatch.setattr(f"server.backends.torch_engine.{module}.PACKED_BYTES_EACH", 30_000)
     backend = opened(FakeJpegDecoder())
     assert backend is not None
     assert backend.decoded_bytes == backend.largest_picture_bytes < 240_000
@@ -190,13 +196,15 @@ def test_refused_and_odd_pictures_are_told_apart(opened: Callable[..., DecodingB
     assert backend.decode([(good, other_size)]) == [None]
 
 
-def test_a_decoder_that_fails_says_so_and_may_be_asked_again(opened: Callable[..., DecodingBackend | None]) -> None:
+def test_a_decoder_that_fails_says_so_and_may_be_asked_again(
+    opened: Callable[..., DecodingBackend | None], engine: str
+) -> None:
     decoder = FakeJpegDecoder()
     backend = opened(decoder)
     assert backend is not None
     files = [headed(encode(picture(), "jpeg"))]
     decoder.fails = RuntimeError("out of memory\non the device")
-    with pytest.raises(BackendError, match="torch could not decode 1 JPEGs: out of memory on the device"):
+    with pytest.raises(BackendError, match=f"{engine} could not decode 1 JPEGs: out of memory on the device"):
         backend.decode(files)
     decoder.fails = None
     assert backend.decode(files)[0] is not None
@@ -204,7 +212,7 @@ def test_a_decoder_that_fails_says_so_and_may_be_asked_again(opened: Callable[..
     with pytest.raises(BackendError, match="0 pictures came back of 1"):
         backend.decode(files)
     backend.close()
-    with pytest.raises(BackendError, match="decodes nothing"):
+    with pytest.raises(BackendError, match=r"decodes nothing|is closed"):
         backend.decode(files)
 
 
@@ -245,8 +253,9 @@ def test_a_batch_that_was_packed_and_not_run_leaves_nothing() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available() or find_spec("nvidia") is None, reason="there is no GPU")
-def test_on_a_gpu_nvjpeg_decodes_and_refuses(bundle: Bundle) -> None:
-    backend = decoding(load(bundle, BackendOptions("cuda", 1, 16, {"torch.mode": "graph", "torch.decode": "gpu"})))
+def test_on_a_gpu_nvjpeg_decodes_and_refuses(bundle: Bundle, engine: str) -> None:
+    options = BackendOptions("cuda", 1, 16, {"torch.mode": "graph", f"{engine}.decode": "gpu"})
+    backend = decoding(ENGINES[engine](bundle, options))
     assert backend is not None
     whole = encode(picture(640, 480), "jpeg")
     broken = whole[:600] + whole[-600:]
