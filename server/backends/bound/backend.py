@@ -4,7 +4,7 @@ Batches run in buckets of fixed size (``runner.py``), in the first of some ways 
 ``opening.py``). Out of memory: the bucket is given up and the batch run once more, in parts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ class BoundBackend:
         self.largest_picture_bytes = shared.largest_picture_bytes if shared else 0
         self.decoded_bytes = shared.decoded_bytes if shared else 0
         self.shares_decoding = shares_decoding
+        self.device_seconds: Mapping[str, float] = shared.device_seconds if shared else {}
         self.batch_sizes = runner.buckets.sizes
         self._runner: BoundRunner | None = runner
         self._thread = thread

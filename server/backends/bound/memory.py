@@ -5,7 +5,7 @@ value of its own for each size, plain copies that wait. ``torch_engine/bound_mem
 pinned memory and a stream of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol, runtime_checkable
@@ -65,11 +65,13 @@ class SharedMemory(Memory, Protocol):
     """One that others on the device can read and write.
 
     ``largest_picture_bytes`` is that of a decoded picture that it can resize; 0: none. ``decoded_bytes`` is how much
-    of JPEGs' pixels it takes at once; 0: it decodes none.
+    of JPEGs' pixels it takes at once; 0: it decodes none. ``device_seconds`` are the device's own, by stage, of all
+    batches so far.
     """
 
     largest_picture_bytes: int
     decoded_bytes: int
+    device_seconds: Mapping[str, float]
 
     def lend(self, binding: Binding, pixels: object) -> tuple[object, dict[str, object]]:
         """Let it read ``pixels`` where they lie: anything with DLPack, uint8 (N, H, W, C), contiguous, on this device.

@@ -30,6 +30,7 @@ from server.backends.torch_engine.device import TorchDevice
 from server.backends.torch_engine.jpegs import JpegDecoder, decoded_on
 from server.backends.torch_engine.proven_decoder import proven_decoder
 from server.backends.torch_engine.resizing import Resizing
+from server.backends.torch_engine.stages import STAGES, WITHOUT_RESIZING, Stage, StageTimes
 
 
 class TorchShare:
@@ -54,6 +55,9 @@ class TorchMemory:
         self._layout = layout
         self._resizing: Resizing | None = None
         self._decoder: JpegDecoder | None = None
+        self._times = StageTimes(device)
+        self._begun: tuple[Stage, ...] = ()  # what the batch that is under way goes through
+        self.device_seconds = self._times.seconds
         self.largest_picture_bytes = self.decoded_bytes = 0
         shape = (largest, *layout.picture)
         shapes = {name: (largest, *row) for name, row in layout.outputs.items()}
@@ -119,22 +123,32 @@ class TorchMemory:
         if self._resizing is None:
             raise ValueError("pictures are not resized here")
         with torch.inference_mode(), self.device.stream():
+            self._times.begin()
             self._resizing.copy_in(size)
+            self._times.end("copy_in")
             self._resizing.resize_into(self.pixels[:size])
+            self._times.end("preprocess")
+        self._begun = STAGES
 
     def upload(self, batch: NDArray[np.uint8], size: int) -> None:
         """Queue the copy; rows after the last picture keep what was there."""
         count = len(batch)
         self._pixels_here[:count].numpy()[:] = batch
         with self.device.stream():
+            self._times.begin()
             self.pixels[:count].copy_(self._pixels_here[:count], non_blocking=True)
+            self._times.end("copy_in")
+        self._begun = WITHOUT_RESIZING
 
     def download(self, names: Sequence[str], count: int, size: int) -> Outputs:
         """See ``Memory``; sleeps until all is done."""
         with self.device.stream():
+            self._times.end("run")
             for name in names:
                 self._answers_here[name][:count].copy_(self._answers[name][:count], non_blocking=True)
-        self.device.wait()
+            self._times.end("copy_out")
+        self._times.finish(self._begun)
+        self._begun = ()
         return tuple([np.array(self._answers_here[name][:count].numpy()) for name in names])
 
     def forget(self, size: int) -> None:

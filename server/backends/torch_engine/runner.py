@@ -11,7 +11,6 @@ fails, it is a launch before the other. ``seconds`` adds up where the device's t
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -29,13 +28,10 @@ from server.backends.torch_engine.memory import BatchMemory
 from server.backends.torch_engine.modes import Mode, compiled
 from server.backends.torch_engine.network import PixelNetwork
 from server.backends.torch_engine.resizing import Resizing, proof_pictures
+from server.backends.torch_engine.stages import STAGES, WITHOUT_RESIZING, Stage, StageTimes
 
 Pictures = NDArray[np.uint8] | Sequence[Stored]  # (N, H, W, C) at the network's size, or of any sizes
 Answered = tuple[NDArray[np.float32], NDArray[np.float32] | None]  # logits, and maps where they were asked for
-Stage = Literal["copy_in", "preprocess", "run", "copy_out"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
-WITHOUT_RESIZING: tuple[Stage, ...] = ("copy_in", "run", "copy_out")
-BEGIN = "begin"
 
 log = logging.getLogger("quickeye.backends")
 
@@ -54,7 +50,8 @@ class TorchRunner:
         self.device = device
         self.resizing: Resizing | None = None
         self.buckets = Buckets(sizes_up_to(limit))
-        self.seconds: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
+        self._times = StageTimes(device)
+        self.seconds = self._times.seconds
         self._network = network
         self._forward: Callable[[Tensor], Tensor] = compiled(network) if mode.startswith("compiled") else network
         self._memory = BatchMemory(network, spec, limit, device)
@@ -145,26 +142,22 @@ class TorchRunner:
         stored = not isinstance(pictures, np.ndarray)
         if isinstance(pictures, np.ndarray):
             count = len(pictures)
-            self.device.mark(BEGIN)
+            self._times.begin()
             self._memory.copy_in(pictures)
         elif self.resizing is None:
             raise ValueError("pictures are not resized here")
         else:
             count = self.resizing.pack(pictures[: self.buckets.largest])
-            self.device.mark(BEGIN)
+            self._times.begin()
             self.resizing.copy_in(self.buckets.fit(count))
-        self.device.mark("copy_in")
+        self._times.end("copy_in")
         self.launch(self.buckets.fit(count), resized=stored)
-        self.device.mark("run")
+        self._times.end("run")
         return count, STAGES if stored else WITHOUT_RESIZING
 
     def _finish(self, stages: tuple[Stage, ...]) -> None:
-        self.device.mark("copy_out")
-        self.device.wait()
-        before: str = BEGIN
-        for stage in stages:
-            self.seconds[stage] += self.device.elapsed_s(before, stage)
-            before = stage
+        self._times.end("copy_out")
+        self._times.finish(stages)
 
     def _answer(self, size: int) -> None:
         """Pixels → logits and best classes."""
@@ -183,7 +176,7 @@ class TorchRunner:
     def _resize(self, size: int) -> None:
         if self.resizing is not None:
             self.resizing.resize_into(self._memory.pixels[:size])
-            self.device.mark("preprocess")
+            self._times.end("preprocess")
 
     def _prepare(self, size: int) -> None:
         work = partial(self._answer, size)

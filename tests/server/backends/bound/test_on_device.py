@@ -116,6 +116,21 @@ def test_stored_pictures_are_answered_as_if_the_cpu_had_prepared_them(rows: int 
         resizing.run_stored(stored(SIZES * 2))
 
 
+def test_the_device_s_time_is_told_by_stage(bundle: Bundle) -> None:
+    backend = load(bundle, replace(CPU, extra={**CPU.extra, "onnxruntime.preprocess": "exact"}))
+    assert isinstance(backend, BoundBackend)
+    backend.run(pictures(3))
+    told = dict(backend.device_seconds)
+    assert list(told) == ["copy_in", "preprocess", "run", "copy_out"]
+    assert told["preprocess"] == 0 and all(told[stage] > 0 for stage in told if stage != "preprocess")
+    backend.run_stored(stored(SIZES))
+    assert all(backend.device_seconds[stage] > told[stage] for stage in told)
+    told = dict(backend.device_seconds)
+    backend.run_on_device(pictures(2))
+    backend.launch(2)
+    assert backend.device_seconds == told  # no batch of the server's
+
+
 def test_on_a_cpu_pictures_stay_with_the_cpu(opened: BoundBackend) -> None:
     assert preparing(opened) is None and decoding(opened) is None
     with pytest.raises(BackendError, match="not decoded here"):

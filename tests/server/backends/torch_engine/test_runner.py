@@ -17,7 +17,8 @@ from server.backends.torch_engine.device import CpuDevice, Launch
 from server.backends.torch_engine.modes import RECORDED, Mode, refuse_mode
 from server.backends.torch_engine.network import PixelNetwork
 from server.backends.torch_engine.resizing import Resizing
-from server.backends.torch_engine.runner import STAGES, TorchRunner, prepare
+from server.backends.torch_engine.runner import TorchRunner, prepare
+from server.backends.torch_engine.stages import STAGES
 from tests.server.fake_bundles import MeanColour
 from tests.server.mean_colour_network import mean_colour
 
