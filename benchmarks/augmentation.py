@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.machine import add_json_flag, publish
+from model_zoo.memory_allocator import TRAINING, keep_freed_memory
 from optimize.seeding import generator
 from optimize.training.augmentations import AUGMENTATIONS
 from optimize.training.augmentations.pipeline import Pipeline
-from optimize.training.memory_allocator import keep_freed_memory
 from optimize.training.step import Draw
 
 BATCHES = {"photos": (32, 3, 128), "small": (256, 1, 28)}
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=30, help="batches of each kind (30)")
     add_json_flag(parser)
     arguments = parser.parse_args()
-    keep_freed_memory()
+    keep_freed_memory(TRAINING)
     torch.set_num_threads(1)
     rows: dict[str, dict[str, dict[str, float]]] = {}
     for batch, (count, channels, side) in BATCHES.items():

@@ -9,7 +9,7 @@ preprocess  pictures of ``--images`` resized on the device: difference from the 
             leaves of the model's rate, and which first classes are those of the whole picture, resized by Pillow,
             through the float network
 server      ``quickeye serve`` on it: images/s in a closed loop beside the engine's, then the 99th percentile at seven
-            tenths of that; JPEGs, JPEGs of 640×480, and 32 uncompressed pictures of the model's size a request
+            tenths of that; JPEGs, JPEGs of 640×480, and 32 pictures of the model's size, as pixels, a request
 
 The memory's roofline: every convolution and linear layer reads its input and writes its output once, at the rate that
 copying within the device's memory has here. The model is Lite0 in float, made as a fresh install makes it, another

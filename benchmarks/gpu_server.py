@@ -1,7 +1,7 @@
 """The stage ``server`` of ``benchmarks.gpu``: ``quickeye serve`` over HTTP, beside the engine alone.
 
 One row for each kind of request: JPEGs as they are and of 640×480 pixels, one a request; and pictures that have the
-model's size already, uncompressed (BMP: the server takes picture files), 32 a request.
+model's size already, as pixels (``.npy``), 32 a request.
 """
 
 import io
@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from benchmarks.gpu_subject import Figures, Subject, repeated_s
-from benchmarks.loads import FORM, form_of, run
+from benchmarks.loads import run
 from benchmarks.served import Served
 from server.backends.torch_engine.runner import prepare
 from server.load.run import ClosedLoop, LoadPlan, OpenLoop
@@ -30,27 +30,25 @@ def server(subject: Subject) -> list[Figures]:
     flags += ["--model", f"{subject.bundle.spec.name}/{subject.bundle.spec.version}", "--max-queue-wait-ms", "5000"]
     flags += ["--max-queue-images", str(2 * waiting + 8 * TOGETHER)]
     kinds = {
-        "jpeg": (subject.pictures, None, 1),
-        f"jpeg {PHOTO[0]}x{PHOTO[1]}": ([photo_of(data) for data in subject.pictures], None, 1),
-        f"raw x{TOGETHER}": ([form_of(group) for group in _groups(uncompressed(subject), TOGETHER)], FORM, TOGETHER),
+        "jpeg": (subject.pictures, 1),
+        f"jpeg {PHOTO[0]}x{PHOTO[1]}": ([photo_of(data) for data in subject.pictures], 1),
+        f"raw x{TOGETHER}": (pixels_of(subject), TOGETHER),
     }
     rows: list[Figures] = []
     with Served(*flags) as served:
-        for kind, (bodies, content_type, images) in kinds.items():
-            row = _loaded(subject, served, bodies, content_type, images, max(2, waiting // images))
+        for kind, (bodies, images) in kinds.items():
+            row = _loaded(subject, served, bodies, images, max(2, waiting // images))
             share = row["images_per_s"] / engine_per_s
             rows.append({"request": kind, **row, "engine_per_s": engine_per_s, "share": share})
     return rows
 
 
-def _loaded(
-    subject: Subject, served: Served, bodies: list[bytes], content_type: str | None, images: int, callers: int
-) -> dict[str, float]:
+def _loaded(subject: Subject, served: Served, bodies: list[bytes], images: int, callers: int) -> dict[str, float]:
     warm_up_s = min(1.0, subject.seconds)
-    closed = run(served, bodies, LoadPlan(ClosedLoop(callers), subject.seconds, warm_up_s), content_type)
+    closed = run(served, bodies, LoadPlan(ClosedLoop(callers), subject.seconds, warm_up_s))
     rate = closed.per_second(len(closed.tally.ok))
     open_rate = max(1.0, SHARE * rate)
-    opened = run(served, bodies, LoadPlan(OpenLoop(open_rate), subject.seconds, warm_up_s), content_type)
+    opened = run(served, bodies, LoadPlan(OpenLoop(open_rate), subject.seconds, warm_up_s))
     samples = sorted(opened.tally.ok)
     figures = {
         "images_per_s": images * rate,
@@ -79,16 +77,12 @@ def photo_of(data: bytes) -> bytes:
     return encoded.getvalue()
 
 
-def uncompressed(subject: Subject) -> list[bytes]:
-    """The pictures at the model's size, as BMP."""
-    files: list[bytes] = []
-    for pixels in subject.inputs():
-        encoded = io.BytesIO()
-        Image.fromarray(np.squeeze(pixels)).save(encoded, "BMP")
-        files.append(encoded.getvalue())
-    return files
-
-
-def _groups(files: list[bytes], size: int) -> list[list[bytes]]:
-    """Each file begins one, and those after it follow."""
-    return [[files[(first + number) % len(files)] for number in range(size)] for first in range(len(files))]
+def pixels_of(subject: Subject) -> list[bytes]:
+    """The pictures at the model's size, in bodies of ``TOGETHER``: each begins one, and those after it follow."""
+    inputs = subject.inputs()
+    bodies: list[bytes] = []
+    for first in range(len(inputs)):
+        body = io.BytesIO()
+        np.save(body, inputs[np.arange(first, first + TOGETHER) % len(inputs)])
+        bodies.append(body.getvalue())
+    return bodies

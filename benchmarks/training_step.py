@@ -20,13 +20,13 @@ from PIL import Image
 from torch import nn
 
 from benchmarks.machine import add_json_flag, publish, verdict
+from model_zoo.memory_allocator import TRAINING, keep_freed_memory
 from optimize.data.read import Data, read_data
 from optimize.seeding import generator
 from optimize.training.assembly import Assembly, assembled
 from optimize.training.augmentations.pipeline import Pipeline
 from optimize.training.ema import Ema
 from optimize.training.loss_watch import LossWatch
-from optimize.training.memory_allocator import keep_freed_memory
 from optimize.training.network.build import build_network
 from optimize.training.recipe import Recipe, parse_recipe
 from optimize.training.step import Draw
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: torch's own")
     add_json_flag(parser)
     flags = parser.parse_args()
-    keep_freed_memory()
+    keep_freed_memory(TRAINING)
     if flags.threads:
         torch.set_num_threads(flags.threads)
     found = {name: measure(CASES[name], flags.rounds, flags.steps) for name in flags.case or CASES}

@@ -4,12 +4,14 @@ Every route reads the header first: what is too large, not served or no
 picture at all is refused for a few microseconds and no memory.
 """
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from model_zoo.errors import ImageTooLargeError, UndecodableImageError, UnsupportedFormatError
+from model_zoo.errors import ImageTooLargeError, PictureError, UndecodableImageError, UnsupportedFormatError
 from model_zoo.magic import FORMATS, identify
+from model_zoo.npy import MAGIC, npy_layout, npy_size_of
 from model_zoo.stored_size import STORED_SIZE
 
 MAX_SIDE_PX = 65_535  # the longest side a JPEG or GIF can have; decoders keep a pointer per row
@@ -20,7 +22,7 @@ class Header(NamedTuple):
 
     ``width`` and ``height`` are as stored, before EXIF turns the picture;
     ``orientation`` is EXIF's, 1 to 8, and 1 when the file has none; ``components``
-    are those of a JPEG's pixel, 0 for other formats. (A tuple: one for every
+    are those of a JPEG's or npy's pixel, 0 for other formats. (A tuple: one for every
     picture, and a frozen dataclass takes twice as long to make.)
     """
 
@@ -62,8 +64,7 @@ def read_header(data: bytes | memoryview, limits: PictureLimits) -> Header:
     """
     if len(data) == 0:
         raise UndecodableImageError("the picture is empty (0 bytes)")
-    if len(data) > limits.max_bytes:
-        raise ImageTooLargeError(f"the picture has {len(data):,} bytes; the limit is {limits.max_bytes:,}")
+    _check_bytes(len(data), limits)
     found = identify(data)
     if found is None:
         raise UndecodableImageError(f"not a picture; send one of {', '.join(FORMATS)}")
@@ -76,6 +77,41 @@ def read_header(data: bytes | memoryview, limits: PictureLimits) -> Header:
         raise UndecodableImageError(f"the {name} file ends within its header") from error
     _check_size(name, header.width, header.height, limits)
     return header
+
+
+class NpyPictures(NamedTuple):
+    """What an ``.npy`` of several pictures of one size says; ``pixels`` are all of theirs, one after the other."""
+
+    pictures: int
+    header: Header
+    pixels: memoryview
+
+
+def read_npy_pictures(data: bytes, limits: PictureLimits) -> NpyPictures | None:
+    """Read the header of an ``.npy`` of several pictures.
+
+    Returns:
+        None where it is no such file: ``read_header`` says what it is instead.
+    Raises:
+        ImageTooLargeError, UndecodableImageError: as ``read_header``, of each of them.
+    """
+    if not data.startswith(MAGIC):
+        return None
+    try:
+        (count, *shape), start = npy_layout(data)
+    except (PictureError, struct.error, ValueError):
+        return None
+    if len(shape) != 3:
+        return None
+    _check_bytes(math.prod(shape), limits)
+    header = Header("npy", *npy_size_of(shape))
+    _check_size(header.format, header.width, header.height, limits)
+    return NpyPictures(count, header, memoryview(data)[start:])
+
+
+def _check_bytes(size: int, limits: PictureLimits) -> None:
+    if size > limits.max_bytes:
+        raise ImageTooLargeError(f"the picture has {size:,} bytes; the limit is {limits.max_bytes:,}")
 
 
 def _check_size(name: str, width: int, height: int, limits: PictureLimits) -> None:

@@ -4,7 +4,9 @@
 format that is not (the caller can then name it), and no image at all.
 """
 
-FORMATS = ("jpeg", "png", "webp", "bmp", "gif", "tiff", "avif")
+from model_zoo.npy import MAGIC as NPY
+
+FORMATS = ("jpeg", "png", "webp", "bmp", "gif", "tiff", "avif", "npy")
 
 _ENABLED: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "jpeg"),
@@ -14,6 +16,7 @@ _ENABLED: tuple[tuple[bytes, str], ...] = (
     (b"BM", "bmp"),
     (b"II*\x00", "tiff"),
     (b"MM\x00*", "tiff"),
+    (NPY, "npy"),
 )
 
 _KNOWN: tuple[tuple[bytes, str], ...] = (

@@ -10,7 +10,8 @@ for less:
   ``reducing_gap``), keeping at least ``REDUCING_GAP`` times;
 - only the pixels inside the crop are computed (``resize(box=…)``), so that a
   1×20,000 strip costs no more than a photo;
-- EXIF turns the small result, not the large picture.
+- EXIF turns the small result, not the large picture;
+- what has the right size already is not computed at all.
 
 Measured difference on natural photos, in levels of 0–255 (by
 ``benchmarks/decode_preprocess.py``): at ordinary sizes rounding alone, mean
@@ -106,7 +107,8 @@ def prepare(
         header: what ``read_header`` said of it.
         times: filled in, where given.
     Returns:
-        uint8, (spec.height, spec.width, spec.channels), within a level or so of ``prepare_reference``.
+        uint8, (spec.height, spec.width, spec.channels), within a level or so of ``prepare_reference``; C-contiguous,
+        maybe read-only.
     Raises:
         PictureError: as ``decode``.
         ValueError: the spec gives no fixed size.
@@ -174,11 +176,13 @@ class _Landing:
     Attributes:
         upright: the placement.
         fills_input: whether it leaves nothing to pad.
+        unscaled: whether every pixel of the input is one of the picture's.
         keep: the shorter side, in px, under which a scaled decode would be too coarse; None: decode it whole.
     """
 
     upright: Placement
     fills_input: bool
+    unscaled: bool
     resize: Resize
     antialiased: bool
     keep: int | None
@@ -203,7 +207,8 @@ def _landing(upright_size: tuple[int, int], spec: InputSpec) -> _Landing:
     x, y = upright.x, upright.y
     ratio = KEEP * max(x.scaled / x.source, y.scaled / y.source)
     keep = math.ceil(ratio * min(x.source, y.source)) if antialiased and ratio <= 0.5 else None
-    return _Landing(upright, upright.fills_input, spec.resize, antialiased, keep)
+    unscaled = x.source == x.scaled and y.source == y.scaled
+    return _Landing(upright, upright.fills_input, unscaled, spec.resize, antialiased, keep)
 
 
 def _is_antialiased(resize: Resize) -> bool:
@@ -212,6 +217,10 @@ def _is_antialiased(resize: Resize) -> bool:
 
 def _to_input(stored: Pixels | Image.Image, header: Header, landing: _Landing) -> Pixels:
     orientation, upright = pending_orientation(header), landing.upright
+    if landing.unscaled:
+        array = upright_view(stored if isinstance(stored, np.ndarray) else to_array(stored), orientation)
+        window = array[upright.y.low : upright.y.high, upright.x.low : upright.x.high]
+        return np.ascontiguousarray(_pad(window, upright))
     if not landing.antialiased:
         array = upright_view(stored if isinstance(stored, np.ndarray) else to_array(stored), orientation)
         return _pad(resample(array, upright.x, upright.y, landing.resize.filter), upright)

@@ -19,9 +19,10 @@ import numpy as np
 
 from model_zoo.errors import UndecodableImageError, UnsupportedFormatError
 from model_zoo.exif import ORIENTATION, read_orientation, read_tags
+from model_zoo.npy import npy_size
 
 Data = bytes | memoryview
-StoredSize = tuple[int, int, int] | tuple[int, int, int, int]  # width, height, orientation; of a JPEG, components
+StoredSize = tuple[int, int, int] | tuple[int, int, int, int]  # width, height, orientation; of JPEG and npy, components
 
 MAX_STEPS = 8192
 MAX_JPEG_SCANS = 128  # encoders write about ten
@@ -221,4 +222,5 @@ STORED_SIZE: dict[str, Callable[[Data], StoredSize]] = {
     "gif": gif_size,
     "tiff": tiff_size,
     "avif": avif_size,
+    "npy": npy_size,
 }

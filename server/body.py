@@ -2,27 +2,37 @@
 
 Three forms: the picture itself, ``multipart/form-data`` with one or more files,
 and JSON ``{"images": ["<base64>", …]}``. The body is read once, under a limit and
-a deadline; a raw picture that came in one piece is never copied.
+a deadline; a raw picture that came in one piece is never copied. Nor are those of an ``.npy`` of
+several, which is the shortest way in for many.
 """
 
 import asyncio
 import base64
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from model_zoo.errors import UndecodableImageError
+from model_zoo.header import Header, NpyPictures, PictureLimits, read_npy_pictures
 from server.errors import AbandonedError, BodyTimeoutError, BodyTooLargeError, InvalidRequestError, OverloadedError
 from server.peer import Peer
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
+
+class ReadPicture(NamedTuple):
+    """A picture whose header is known already."""
+
+    data: memoryview
+    header: Header
+
+
 # A picture, or why this one of several could not be had.
-Picture = bytes | UndecodableImageError
+Picture = bytes | ReadPicture | UndecodableImageError
 
 
 class Inflow:
@@ -119,15 +129,16 @@ def _within(body: bytes, max_bytes: int) -> bytes:
     return body
 
 
-def pictures_in(body: bytes, content_type: bytes, max_images: int) -> list[Picture]:
+def pictures_in(body: bytes, content_type: bytes, max_images: int, limits: PictureLimits) -> list[Picture]:
     """The encoded pictures of a body, in order, at least one.
 
     Anything that does not call itself multipart or JSON is the picture itself,
-    whatever its Content-Type says.
+    whatever its Content-Type says; or, of an ``.npy`` of several, these.
 
     Raises:
-        InvalidRequestError: a form or JSON that is broken, empty, or holds too many.
+        InvalidRequestError: a form, JSON or ``.npy`` that is empty or holds too many; a form or JSON that is broken.
         UndecodableImageError: there is no body at all.
+        ImageTooLargeError, UndecodableImageError: each picture of an ``.npy`` is no picture, or over ``limits``.
     """
     kind = content_type.partition(b";")[0].strip().lower()
     if kind == b"multipart/form-data":
@@ -136,7 +147,8 @@ def pictures_in(body: bytes, content_type: bytes, max_images: int) -> list[Pictu
         return _from_json(body, max_images)
     if not body:
         raise UndecodableImageError("the body is empty; send the bytes of an image")
-    return [body]
+    several = read_npy_pictures(body, limits)
+    return [body] if several is None else _from_npy(several, max_images)
 
 
 def _from_form(body: bytes, content_type: str, max_images: int) -> list[Picture]:
@@ -166,6 +178,16 @@ def _from_form(body: bytes, content_type: str, max_images: int) -> list[Picture]
     if not pictures:
         raise InvalidRequestError("multipart/form-data without a file in it")
     return pictures
+
+
+def _from_npy(several: NpyPictures, max_images: int) -> list[Picture]:
+    count, header, pixels = several
+    if count == 0:
+        raise InvalidRequestError("the npy file holds no pictures")
+    if count > max_images:
+        raise InvalidRequestError(f"{count:,} images in one request; at most {max_images} are taken")
+    size = len(pixels) // count
+    return [ReadPicture(pixels[at : at + size], header) for at in range(0, len(pixels), size)]
 
 
 def _from_json(body: bytes, max_images: int) -> list[Picture]:

@@ -10,8 +10,10 @@ import struct
 import zlib
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 ORIENTATIONS = range(1, 9)
@@ -148,6 +150,13 @@ def jpeg_scan_bomb(scans: int = 2000) -> bytes:
     return data[:last] + data[last:-2] * scans + data[-2:]
 
 
+def npy_of(array: NDArray[Any]) -> bytes:
+    """What ``numpy.save`` writes."""
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
 def truncated(data: bytes, keep: float = 0.6) -> bytes:
     """The first part of a file."""
     return data[: int(len(data) * keep)]
@@ -191,6 +200,12 @@ ACCEPTED: dict[str, Callable[[], bytes]] = {
     "tiff_cmyk": lambda: encode(picture().convert("CMYK"), "tiff"),
     "tiff_16_bit": lambda: encode(Image.open(io.BytesIO(png_16_bit_grey())), "tiff"),
     "avif": lambda: encode(picture(), "avif", quality=95),
+    "npy": lambda: npy_of(np.asarray(picture())),
+    "npy_grey": lambda: npy_of(np.asarray(picture().convert("L"))),
+    "npy_grey_channel": lambda: npy_of(np.asarray(picture().convert("L"))[:, :, None]),
+    "npy_rgba": lambda: npy_of(np.asarray(with_alpha())),
+    "npy_1x1": lambda: npy_of(np.asarray(picture(1, 1))),
+    "npy_1x20000": lambda: npy_of(np.asarray(picture(1, 20_000))),
     "png_1x1": lambda: encode(picture(1, 1), "png"),
     "jpeg_1x1": lambda: encode(picture(1, 1), "jpeg"),
     "gif_1x1": lambda: encode(picture(1, 1), "gif"),
@@ -233,6 +248,18 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "tiff_truncated": ("undecodable_image", lambda: truncated(encode(picture(400, 300), "tiff"))),
     "bmp_truncated": ("undecodable_image", lambda: truncated(encode(picture(400, 300), "bmp"))),
     "avif_truncated": ("undecodable_image", lambda: truncated(encode(picture(400, 300), "avif", quality=90))),
+    "npy_magic_only": ("undecodable_image", lambda: npy_of(np.asarray(picture()))[:6]),
+    "npy_header_alone": ("undecodable_image", lambda: npy_of(np.asarray(picture()))[:128]),
+    "npy_truncated": ("undecodable_image", lambda: truncated(npy_of(np.asarray(picture())))),
+    "npy_trailing_bytes": ("undecodable_image", lambda: npy_of(np.asarray(picture())) + b"x"),
+    "npy_zero_size": ("undecodable_image", lambda: npy_of(np.zeros((0, 48, 3), np.uint8))),
+    "npy_channels_first": ("undecodable_image", lambda: npy_of(np.zeros((3, 48, 64), np.uint8))),
+    "npy_vector": ("undecodable_image", lambda: npy_of(np.zeros(64, np.uint8))),
+    "npy_too_many_axes": ("undecodable_image", lambda: npy_of(np.zeros((1, 1, 4, 4, 3), np.uint8))),
+    "npy_float": ("unsupported_format", lambda: npy_of(np.zeros((48, 64, 3), np.float32))),
+    "npy_bool": ("unsupported_format", lambda: npy_of(np.zeros((48, 64), np.bool_))),
+    "npy_pickle": ("unsupported_format", lambda: npy_of(np.array([[{}]], object))),
+    "npy_fortran": ("unsupported_format", lambda: npy_of(np.asfortranarray(np.zeros((48, 64, 3), np.uint8)))),
     "png_bomb": ("image_too_large", png_bomb),
     "ico": ("unsupported_format", lambda: _known_format("ico")),
     "pcx": ("unsupported_format", lambda: _known_format("pcx")),

@@ -29,9 +29,9 @@ def main(arguments: list[str]) -> int:
     begun = time.monotonic()
     try:
         with libraries_for("optimising"):
-            from optimize.training.memory_allocator import keep_freed_memory
+            from model_zoo.memory_allocator import TRAINING, keep_freed_memory
 
-            keep_freed_memory()
+            keep_freed_memory(TRAINING)
             return _run(flags, begun)
     except RecipeError as error:
         print(f"quickeye optimize: {error}", file=sys.stderr)

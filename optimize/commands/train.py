@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model_zoo.memory_allocator import TRAINING, keep_freed_memory
 from optimize.commands.train_flags import add_flags, content_of
 from optimize.errors import OptimizeError, RecipeError, libraries_for
-from optimize.training.memory_allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from optimize.training.finished import Finished
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     )
     add_flags(parser)
     flags = parser.parse_args(arguments)
-    keep_freed_memory()
+    keep_freed_memory(TRAINING)
     from model_zoo.errors import ModelZooError
 
     folder: Path | None = None

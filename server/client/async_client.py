@@ -57,8 +57,8 @@ class AsyncClient(ClientBase):
         """Classify one picture, or several in one request; what is None is the server's default (docs/http.md).
 
         Args:
-            pictures: encoded bytes or the path of a file, or a list of these. Of several, each fails alone: see
-                ``error`` of its result.
+            pictures: encoded bytes, the path of a file or an array of pixels, or a list of these; or one array of
+                several pictures. Of several, each fails alone: see ``error`` of its result.
         Raises:
             RefusedError: the server's answer is an error (for several pictures: all of them failed).
             UnreachableError, TimedOutError, UnexpectedReplyError.

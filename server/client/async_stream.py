@@ -20,6 +20,7 @@ from server.client.connection import closed_by, open_connection
 from server.client.errors import RefusedError, StreamClosedError, TimedOutError, UnexpectedReplyError
 from server.client.events import ConfigChanged, Event, FrameError, Ready, Stats
 from server.client.message import event_in
+from server.client.pixels import Frame, encoded
 from server.client.stream_state import StreamState
 from server.client.stream_target import StreamOptions, StreamTarget
 
@@ -83,29 +84,31 @@ class AsyncStream:
             state.over = StreamClosedError("the stream was closed here", close_code=1000, unanswered=unanswered)
         self._changes.announce()
 
-    async def send(self, frame: bytes, captured_at: float | None = None) -> int:
-        """Send an encoded picture; returns its number, which its one event will bear as ``seq``.
+    async def send(self, frame: Frame, captured_at: float | None = None) -> int:
+        """Send a picture; returns its number, which its one event will bear as ``seq``.
 
         Under ``latest`` this never waits: a frame that has not left yet is replaced by this one. Under ``all`` it
         waits until fewer than ``max_inflight`` frames are without an event.
 
         Args:
-            frame: a picture in one of ``ready.limits.formats``.
+            frame: a picture in one of ``ready.limits.formats``, or an array of pixels.
             captured_at: seconds of any clock of yours, echoed in the event; ``time.time()`` if None.
         Raises:
             FrameTooLargeError: not sent, the stream goes on.
             UnreadEventsError: nobody reads the events.
             StreamClosedError: the stream is over. TimedOutError: no room for a frame in time.
+            TypeError: it is neither bytes nor an array of uint8.
         """
         _, state = self._opened()
         state.must_be_open()
         at = time.time() if captured_at is None else captured_at
-        state.must_fit(frame, at)
+        data = encoded(frame)
+        state.must_fit(data, at)
         if state.window.newest_wins:
             state.must_be_read()
         else:
             await self._room(state)
-        seq = state.put(frame, at)
+        seq = state.put(data, at)
         self._changes.announce()
         return seq
 

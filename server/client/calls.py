@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from server.client.address import Address, Option, predict_path, query_of
 from server.client.errors import ClientError, TimedOutError, UnexpectedReplyError, UnreachableError
+from server.client.pixels import Frame, encoded, is_pixels
 from server.client.refusals import document_of, refusal_of
 from server.client.replies import Reply, ServedModel, models_of, reply_of
 
 if TYPE_CHECKING:
     import httpx
 
-Picture = bytes | bytearray | memoryview | str | PathLike[str]
+Picture = Frame | str | PathLike[str]
 Pictures = Picture | Sequence[Picture]
 
 # The server answers after the deadline at the latest; this much more for the way.
@@ -62,14 +63,14 @@ def posting(
 
 
 def read_pictures(pictures: Pictures) -> list[bytes]:
-    """The bytes of every picture; files are read.
+    """The bytes of every picture; files are read. One array is one body, of one picture or of several.
 
     Raises:
         OSError: a file can't be read. ValueError: no pictures. TypeError: something else.
     """
-    if isinstance(pictures, bytes | bytearray | memoryview | str | PathLike):
+    if isinstance(pictures, bytes | bytearray | memoryview | str | PathLike) or is_pixels(pictures):
         return [_bytes_of(pictures)]
-    each = list(pictures)
+    each: list[Picture] = list(pictures)  # type: ignore[arg-type] # an array has its own branch
     if not each:
         raise ValueError("no pictures: give the bytes or the path of at least one")
     return [_bytes_of(picture) for picture in each]
@@ -134,8 +135,4 @@ def failure_of(error: "httpx.TransportError", address: Address, timeout_s: float
 
 
 def _bytes_of(picture: Picture) -> bytes:
-    if isinstance(picture, str | PathLike):
-        return Path(picture).read_bytes()
-    if isinstance(picture, bytes | bytearray | memoryview):
-        return bytes(picture)
-    raise TypeError(f"a picture is its encoded bytes or its path, not {type(picture).__name__}")
+    return Path(picture).read_bytes() if isinstance(picture, str | PathLike) else encoded(picture)

@@ -10,6 +10,7 @@ from typing import Self, Unpack
 from server.client.async_stream import AsyncStream
 from server.client.events import ConfigChanged, Event, Ready, Stats
 from server.client.loop_thread import LoopThread
+from server.client.pixels import Frame
 from server.client.stream_target import StreamOptions, StreamTarget
 
 
@@ -57,19 +58,20 @@ class Stream:
         """The server's first message: model, options, limits."""
         return self._stream.ready
 
-    def send(self, frame: bytes, captured_at: float | None = None) -> int:
-        """Send an encoded picture; returns its number, which its one event will bear as ``seq``.
+    def send(self, frame: Frame, captured_at: float | None = None) -> int:
+        """Send a picture; returns its number, which its one event will bear as ``seq``.
 
         Under ``latest`` this never waits: a frame that has not left yet is replaced by this one. Under ``all`` it
         waits until fewer than ``max_inflight`` frames are without an event.
 
         Args:
-            frame: a picture in one of ``ready.limits.formats``.
+            frame: a picture in one of ``ready.limits.formats``, or an array of pixels.
             captured_at: seconds of any clock of yours, echoed in the event; ``time.time()`` if None.
         Raises:
             FrameTooLargeError: not sent, the stream goes on.
             UnreadEventsError: nobody reads the events.
             StreamClosedError: the stream is over. TimedOutError: no room for a frame in time.
+            TypeError: it is neither bytes nor an array of uint8.
         """
         return self._opened().call(self._stream.send(frame, captured_at))
 

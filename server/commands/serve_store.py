@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from model_zoo.memory_allocator import SERVING, keep_freed_memory
 from server.app import App
 from server.backends import BACKENDS
 from server.backends.errors import BackendUnavailableError
@@ -29,6 +30,7 @@ def serve_store(arguments: list[str]) -> int:
     except ConfigError as error:
         print(f"quickeye serve: {error}", file=sys.stderr)
         return 2
+    keep_freed_memory(SERVING)
     set_up_logs(config.log_format, config.log_level)
     try:
         sock = listen(config.host, config.port)

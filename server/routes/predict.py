@@ -13,11 +13,11 @@ import orjson
 
 from model_zoo.errors import ModelZooError, UnknownModelError
 from model_zoo.header import Header, PictureLimits, read_header
-from server.body import Inflow, Picture, pictures_in, read_body
+from server.body import Inflow, Picture, ReadPicture, pictures_in, read_body
 from server.class_activation import refuse_unexplained
 from server.errors import AbandonedError, OverloadedError, Refusal, ServingError, refusal_of
 from server.exchange import Exchange
-from server.job import Answer, Job, PictureOutcome
+from server.job import Answer, Encoded, Job, PictureOutcome
 from server.metrics import UNKNOWN_MODEL
 from server.predict_options import PredictOptions, defaults, parse_options
 from server.results import StagesMs, answered_result, failed_result, in_ms, server_timing, slowest_of, stages_ms
@@ -91,8 +91,8 @@ class Predict:
         kind = exchange.headers.get(b"content-type", b"")
         most = config.max_images_per_request
         if len(body) > OFF_LOOP_BYTES and kind.startswith((b"multipart/", b"application/json")):
-            return await asyncio.to_thread(pictures_in, body, kind, most)
-        return pictures_in(body, kind, most)
+            return await asyncio.to_thread(pictures_in, body, kind, most, self._limits)
+        return pictures_in(body, kind, most, self._limits)
 
     async def _outcomes(
         self, exchange: Exchange, model: ServedModel, pictures: Sequence[Picture], options: PredictOptions
@@ -101,16 +101,20 @@ class Predict:
         now_s = time.monotonic()
         headers: list[Header | PictureOutcome] = []
         jobs: list[Job] = []
+        data: Encoded
         for picture in pictures:
             try:
                 if isinstance(picture, ModelZooError):
                     raise picture
-                header = read_header(picture, self._limits)
+                if isinstance(picture, ReadPicture):
+                    data, header = picture
+                else:
+                    data, header = picture, read_header(picture, self._limits)
             except ModelZooError as error:
                 headers.append(self._unreadable(refusal_of(error)))
                 continue
             headers.append(header)
-            jobs.append(Job(picture, header, now_s + options.timeout_s, options.priority, options.job))
+            jobs.append(Job(data, header, now_s + options.timeout_s, options.priority, options.job))
         if len(jobs) > self._config.max_queue_images:
             raise OverloadedError(f"{len(jobs)} images are more than the queue holds ({self._config.max_queue_images})")
         if exchange.trace is not None:

@@ -20,6 +20,10 @@ PROGRAMS = {
         ["--rounds", "1", "--seconds", "0.3", "--connections", "2", "--store", "STORE"],
         ["rows", "prepare_us"],
     ),
+    "ways_in": (
+        ["--rounds", "1", "--seconds", "0.2", "--together", "3", "--store", "STORE", "--images", "IMAGES"],
+        ["rows", "together"],
+    ),
     "lone_request": (
         ["--n", "20", "--warmup", "2", "--store", "STORE", "--images", "IMAGES"],
         ["added_p50_ms", "served_ms", "in_process_ms"],

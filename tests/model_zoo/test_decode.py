@@ -28,7 +28,7 @@ from tests.pictures import (
 )
 
 LIMITS = PictureLimits()
-LOSSLESS = ["png", "apng", "webp_lossless", "webp_animated", "bmp", "tiff", "tiff_lzw"]
+LOSSLESS = ["npy", "png", "apng", "webp_lossless", "webp_animated", "bmp", "tiff", "tiff_lzw"]
 LOSSY = ["jpeg", "jpeg_444", "jpeg_progressive", "jpeg_cmyk", "jpeg_trailing_bytes", "webp", "avif", "tiff_cmyk"]
 FEW_COLOURS = ["gif", "gif_animated", "png_palette"]
 GREY = ["png_grey", "bmp_grey", "jpeg_grey"]
@@ -166,7 +166,10 @@ def test_what_must_be_refused_is_refused_with_its_code(name: str) -> None:
     assert str(caught.value)
 
 
-@given(st.sampled_from(["jpeg", "jpeg_progressive", "jpeg_cmyk", "png", "webp", "bmp", "gif"]), st.integers(1, 10_000))
+@given(
+    st.sampled_from(["jpeg", "jpeg_progressive", "jpeg_cmyk", "png", "webp", "bmp", "gif", "npy"]),
+    st.integers(1, 10_000),
+)
 @settings(deadline=None)
 def test_cut_anywhere_it_is_refused(name: str, cut: int) -> None:
     data = ACCEPTED[name]()

@@ -17,7 +17,7 @@ from skimage import data as skimage_data
 from model_zoo.header import PictureLimits, read_header
 from model_zoo.preprocess import PrepareTimes, prepare, prepare_reference, preprocess
 from model_zoo.spec import Crop, InputSpec, Resize, ResizeFilter, ResizeMode
-from tests.pictures import ACCEPTED, ORIENTATIONS, ORIENTED_FORMATS, encode, oriented, picture
+from tests.pictures import ACCEPTED, ORIENTATIONS, ORIENTED_FORMATS, encode, npy_of, oriented, picture
 
 LIMITS = PictureLimits(max_bytes=2**30)
 RGB = InputSpec(224, 224, 3, "rgb", Resize("shorter_side", 256), "centre", (127.0,) * 3, (128.0,) * 3)
@@ -128,6 +128,31 @@ def test_every_accepted_picture_is_prepared_as_the_reference(name: str, spec: In
     difference = differences(ACCEPTED[name](), spec)
     assert difference.max() <= 2  # rounded after each of Pillow's two passes
     assert difference.mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("resize", "size"),
+    [
+        (Resize("stretch", 224), (224, 192)),
+        (Resize("shorter_side", 256), (256, 300)),
+        (Resize("shorter_side", 256, antialias=False), (300, 256)),
+        (Resize("letterbox", 224), (224, 101)),
+        (Resize("letterbox", 224, "nearest"), (77, 192)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["jpeg", "png", "npy"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_what_needs_no_scaling_is_the_reference_to_the_last_level(
+    resize: Resize, size: tuple[int, int], name: str, orientation: int
+) -> None:
+    spec = replace(RGB, resize=resize)
+    image = picture(*size)
+    data = npy_of(np.asarray(image)) if name == "npy" else oriented(name, orientation, image)
+    header = read_header(data, LIMITS)
+    told = prepare(data, header, spec)
+    assert np.array_equal(told, prepare_reference(data, header, spec))
+    assert told.flags.c_contiguous
 
 
 @pytest.mark.parametrize("name", PHOTOS)

@@ -4,15 +4,20 @@ import asyncio
 import base64
 import os
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_zoo.errors import UndecodableImageError
-from server.body import Inflow, Message, pictures_in, read_body
+from model_zoo.decode import decode
+from model_zoo.errors import ImageTooLargeError, UndecodableImageError
+from model_zoo.header import Header, PictureLimits
+from server.body import Inflow, Message, ReadPicture, pictures_in, read_body
 from server.errors import AbandonedError, BodyTimeoutError, BodyTooLargeError, InvalidRequestError, OverloadedError
+from tests.pictures import npy_of
 
+LIMITS = PictureLimits(max_bytes=1000, max_pixels=300)
 BOUNDARY = "----quickeye-test"
 FORM = f"multipart/form-data; boundary={BOUNDARY}".encode()
 
@@ -33,41 +38,41 @@ def json_of(*images: object) -> bytes:
 @pytest.mark.parametrize("kind", [b"", b"image/jpeg", b"text/plain", b"application/x-www-form-urlencoded", b"nonsense"])
 def test_a_raw_body_is_the_picture_whatever_it_calls_itself(kind: bytes) -> None:
     body = b"\xff\xd8 some bytes"
-    (picture,) = pictures_in(body, kind, 4)
+    (picture,) = pictures_in(body, kind, 4, LIMITS)
     assert picture is body, "not even copied"
 
 
 def test_no_body_is_no_image() -> None:
     with pytest.raises(UndecodableImageError, match="empty"):
-        pictures_in(b"", b"image/jpeg", 4)
+        pictures_in(b"", b"image/jpeg", 4, LIMITS)
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=5))
 def test_form_files_come_out_whole_and_in_order(files: list[bytes]) -> None:
-    assert pictures_in(form(*files), FORM, 5) == files
+    assert pictures_in(form(*files), FORM, 5, LIMITS) == files
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=5))
 def test_json_images_come_out_whole_and_in_order(files: list[bytes]) -> None:
     body = json_of(*(base64.b64encode(data).decode() for data in files))
-    assert pictures_in(body, b"application/json; charset=utf-8", 5) == files
+    assert pictures_in(body, b"application/json; charset=utf-8", 5, LIMITS) == files
 
 
 def test_a_field_that_comes_twice_is_two_pictures() -> None:
-    assert pictures_in(form(b"one", b"two", names=["file", "file"]), FORM, 4) == [b"one", b"two"]
+    assert pictures_in(form(b"one", b"two", names=["file", "file"]), FORM, 4, LIMITS) == [b"one", b"two"]
 
 
 def test_a_data_address_is_taken_as_browsers_make_it() -> None:
     text = "data:image/png;base64," + base64.b64encode(b"png").decode()
-    assert pictures_in(json_of(text), b"application/json", 1) == [b"png"]
+    assert pictures_in(json_of(text), b"application/json", 1, LIMITS) == [b"png"]
 
 
 @pytest.mark.parametrize("break_", ["\n", "\r\n", " ", "\t", "\n\n "])
 @given(data=st.binary(max_size=300))
 def test_base64_in_lines_is_taken_as_tools_print_it(break_: str, data: bytes) -> None:
     lines = break_.join(base64.encodebytes(data).decode().splitlines()) + break_
-    assert pictures_in(json_of(lines), b"application/json", 1) == [data]
-    assert pictures_in(json_of("data:image/png;base64," + lines), b"application/json", 1) == [data]
+    assert pictures_in(json_of(lines), b"application/json", 1, LIMITS) == [data]
+    assert pictures_in(json_of("data:image/png;base64," + lines), b"application/json", 1, LIMITS) == [data]
 
 
 @pytest.mark.parametrize(
@@ -88,21 +93,21 @@ def test_base64_in_lines_is_taken_as_tools_print_it(break_: str, data: bytes) ->
     ],
 )
 def test_nothing_else_passes_for_base64(text: str) -> None:
-    (found,) = pictures_in(json_of(text), b"application/json", 1)
+    (found,) = pictures_in(json_of(text), b"application/json", 1, LIMITS)
     assert isinstance(found, UndecodableImageError)
     assert str(found) == "this image is not valid base64"
 
 
 @pytest.mark.parametrize("text", ["-_-_", "ab-_\n", "YWJ-"])
 def test_base64url_is_refused_by_its_name(text: str) -> None:
-    (found,) = pictures_in(json_of(text), b"application/json", 1)
+    (found,) = pictures_in(json_of(text), b"application/json", 1, LIMITS)
     assert isinstance(found, UndecodableImageError)
     assert "base64url" in str(found)
 
 
 def test_broken_base64_is_that_images_own_fault() -> None:
     good = base64.b64encode(b"fine").decode()
-    first, second = pictures_in(json_of("***", good), b"application/json", 2)
+    first, second = pictures_in(json_of("***", good), b"application/json", 2, LIMITS)
     assert isinstance(first, UndecodableImageError)
     assert "base64" in str(first)
     assert second == b"fine"
@@ -128,17 +133,47 @@ def test_broken_base64_is_that_images_own_fault() -> None:
         (f"--{BOUNDARY}--\r\n".encode(), FORM, "without a file"),
         (b"hello", FORM, "broken"),
         (form(b"a").replace(b'; filename="a.jpg"', b""), FORM, "query string"),
+        (npy_of(np.zeros((0, 4, 4, 3), np.uint8)), b"", "holds no pictures"),
+        (npy_of(np.zeros((9, 1, 1, 3), np.uint8)), b"", "9 images in one request; at most 8"),
     ],
 )
 def test_what_cannot_be_understood_is_refused_in_words(body: bytes, kind: bytes, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words):
-        pictures_in(body, kind, 8)
+        pictures_in(body, kind, 8, LIMITS)
+
+
+def test_an_npy_of_several_is_taken_apart_without_a_copy() -> None:
+    array = np.arange(3 * 4 * 5 * 3, dtype=np.uint8).reshape(3, 4, 5, 3)
+    body = npy_of(array)
+    found = pictures_in(body, b"image/jpeg", 3, LIMITS)
+    for one, expected in zip(found, array, strict=True):
+        assert isinstance(one, ReadPicture)
+        assert one.header == Header("npy", 5, 4, 1, 3)
+        assert one.data.obj is body
+        assert np.array_equal(decode(one.data, one.header, colour="rgb"), expected)
+
+
+def test_each_of_several_keeps_the_limits_of_a_picture() -> None:
+    with pytest.raises(ImageTooLargeError, match="1,350 bytes; the limit is 1,000"):
+        pictures_in(npy_of(np.zeros((2, 30, 15, 3), np.uint8)), b"", 3, LIMITS)
+    with pytest.raises(ImageTooLargeError, match=r"15×21 = 315 pixels"):
+        pictures_in(npy_of(np.zeros((2, 21, 15, 1), np.uint8)), b"", 3, LIMITS)
+    with pytest.raises(UndecodableImageError, match="0×4 pixels"):
+        pictures_in(npy_of(np.zeros((2, 4, 0, 1), np.uint8)), b"", 3, LIMITS)
+    with pytest.raises(UndecodableImageError, match=r"shape \(4, 4, 2\); a picture is"):
+        pictures_in(npy_of(np.zeros((2, 4, 4, 2), np.uint8)), b"", 3, LIMITS)
+
+
+def test_a_broken_npy_is_left_to_its_header_to_refuse() -> None:
+    whole = npy_of(np.zeros((2, 4, 4, 3), np.uint8))
+    for body in (whole[:-1], whole[:6], npy_of(np.zeros((2, 4, 4, 3), np.float32))):
+        assert pictures_in(body, b"", 3, LIMITS) == [body]
 
 
 @given(st.binary(max_size=400), st.sampled_from([FORM, b"application/json", b"multipart/form-data; boundary="]))
 def test_any_bytes_are_pictures_or_a_refusal(body: bytes, kind: bytes) -> None:
     try:
-        assert pictures_in(body, kind, 3)
+        assert pictures_in(body, kind, 3, LIMITS)
     except InvalidRequestError as error:
         assert str(error)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from server.client import (
@@ -53,6 +54,22 @@ def test_pictures_and_the_catalogue(kind: str, server: Running) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_pixels_are_pictures_too(kind: str, server: Running) -> None:
+    red, green = (np.full((30, 40, 3), colour, np.uint8) for colour in ((250, 10, 10), (10, 250, 10)))
+    one = call(kind, server.url, "predict", red)
+    assert (one.best.label, one.results[0].width, one.results[0].height) == ("red", 40, 30)
+    several = call(kind, server.url, "predict", np.stack([green, red, green]))
+    assert [result.best.label for result in several.results] == ["green", "red", "green"]
+    mixed = call(kind, server.url, "predict", [green[::-1, ::2], RED])
+    assert [result.best.label for result in mixed.results] == ["green", "red"]
+    assert mixed.results[0].width == 20
+    grey = call(kind, server.url, "predict", red[:, :, 0])
+    assert len(grey.results) == 1 and grey.results[0].error is None
+    with pytest.raises(RefusedError, match="undecodable_image"):
+        call(kind, server.url, "predict", np.zeros((3, 30, 40), np.uint8))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_refusals(kind: str, server: Running, guarded: Running) -> None:
     wrong: list[tuple[dict[str, object], str]] = [
         ({"model": "nope"}, "unknown_model"),
@@ -76,7 +93,8 @@ def test_a_stream_from_its_handshake_to_its_end(server: Running, format: Format)
             "all",
             1,
         )
-        sent = [stream.send(data, captured_at=n) for n, data in enumerate([RED, GREEN, b"no picture", BLUE])]
+        pixels = np.full((30, 40, 3), (10, 250, 10), np.uint8)
+        sent = [stream.send(data, captured_at=n) for n, data in enumerate([RED, pixels, b"no picture", BLUE])]
         stats = stream.end()
         events = list(stream)
     ready, *between, last = events

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from server.client import Client, RefusedError, Reply, TimedOutError, UnexpectedReplyError, UnreachableError
@@ -53,7 +54,13 @@ def test_several_pictures_are_a_form_and_files_are_read(kind: str, tmp_path: Pat
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_picture_is_said_before_anything_is_sent(kind: str, tmp_path: Path) -> None:
     with CountingServer() as server:
-        for wrong, error in [([], ValueError), (7, TypeError), ([b"a", 7], TypeError), (tmp_path / "no", OSError)]:
+        for wrong, error in [
+            ([], ValueError),
+            (7, TypeError),
+            ([b"a", 7], TypeError),
+            (np.zeros((2, 2)), TypeError),
+            (tmp_path / "no", OSError),
+        ]:
             with pytest.raises(error):
                 call(kind, server.url, "predict", wrong)
         with pytest.raises(ValueError, match="version needs model"):
