@@ -79,5 +79,5 @@ def closed_by(closed: "ConnectionClosed", unanswered: Sequence[int]) -> StreamCl
     else:
         code, reason = 1006, "" if closed.sent is None else closed.sent.reason
     message = _ENDINGS.get(code, f"the server closed the stream with code {code}")
-    told = f"{message}: {reason}" if reason else message
+    told = f"{message}: {reason}" if reason not in ("", message) else message
     return StreamClosedError(told, close_code=int(code), reason=reason, unanswered=unanswered)

@@ -39,7 +39,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         else:
             shown = f"{text} (default: {each.default!r})" if each.default != "" else text
             choices = get_args(hint) or None
-            metavar = None if choices else each.name.rpartition("_")[2].upper()
+            name = "N" if "_per_" in each.name else each.name.rpartition("_")[2].upper()
+            metavar = None if choices else name
             parser.add_argument(flag, dest=each.name, default=default, help=shown, choices=choices, metavar=metavar)
 
 

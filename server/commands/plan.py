@@ -1,4 +1,4 @@
-"""``quickeye plan MODEL --rate R --p99 MS``: how many machines for how many pictures a second, and how quick.
+"""``quickeye plan [MODEL] --rate R --p99 MS``: how many machines for how many pictures a second, and how quick.
 
 Where the times come from: a running server, a file, or they are measured now. How it is planned: ``server/planning``.
 """
@@ -7,13 +7,14 @@ import argparse
 import datetime
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 
 from model_zoo.errors import BundleError, PictureError, UnknownModelError
+from model_zoo.store_flag import store_to_read
 from server.backends import BACKENDS
 from server.backends.errors import BackendError
 from server.backends.threads import available_cores
@@ -43,7 +44,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="quickeye plan", description="How many machines for how many pictures a second, and how quick."
     )
-    parser.add_argument("model", metavar="MODEL", help="NAME or NAME/VERSION in the store, or a bundle's folder")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="NAME or NAME/VERSION in the store, or a bundle's folder (the only one there is)",
+    )
     parser.add_argument("--rate", type=number(0.001, MAX_RATE), required=True, help="pictures a second, in all")
     parser.add_argument(
         "--p99", type=number(0.01, 3.6e6), required=True, metavar="MS", help="within which 99 in 100 are answered"
@@ -90,15 +96,19 @@ def main(arguments: list[str]) -> int:
     return 0 if report.plans else _failed("no plan meets the objective")
 
 
-def fetch(url: str, model: str) -> Measured:
+def fetch(url: str, model: str | None) -> Measured:
     """The times of a running server: its ``/metrics``, and how many instances its catalogue tells of.
 
     Raises:
-        PlanningError: it does not answer, or does not serve the model.
+        PlanningError: it does not answer, or does not serve the model; or None is named and it serves several.
     """
-    base, name = url.rstrip("/").removesuffix("/metrics"), model.partition("/")[0]
+    base = url.rstrip("/").removesuffix("/metrics")
+    name = model.partition("/")[0] if model is not None else "a model"
     try:
         with httpx.Client(timeout=FETCH_TIMEOUT_S, trust_env=False) as client:
+            if model is None:
+                entries = client.get(f"{base}/v1/models").raise_for_status().json()["models"]
+                name = _the_only([each["name"] for each in entries if each["version"] is not None], base)
             text = client.get(f"{base}/metrics").raise_for_status().text
             entry = client.get(f"{base}/v1/models/{name}").raise_for_status().json()
         engine = entry["engine"]
@@ -113,7 +123,8 @@ def fetch(url: str, model: str) -> Measured:
 
 def _measured(flags: argparse.Namespace) -> Measured:
     if flags.source is None:
-        bundle = find_bundle(flags.model, flags.store)
+        store = store_to_read(flags.store)
+        bundle = find_bundle(flags.model or _the_only(store.names(), str(store.root)), flags.store)
         pictures, _ = encoded_pictures(bundle, flags.images)
         config = Config(device=flags.device, backend=flags.backend, max_batch_size=flags.max_batch_size or 0)
         _say(f"measuring for {flags.seconds:g} s")
@@ -121,6 +132,17 @@ def _measured(flags: argparse.Namespace) -> Measured:
     if "://" in flags.source:
         return fetch(flags.source, flags.model)
     return read_file(Path(flags.source), flags.model)
+
+
+def _the_only(names: Sequence[str], where: str) -> str:
+    """The name of the model that nobody named.
+
+    Raises:
+        PlanningError: there is not exactly one.
+    """
+    if len(names) != 1:
+        raise PlanningError(f"which MODEL? in {where} there are: {', '.join(names) or 'none'}")
+    return names[0]
 
 
 def _with_flags(measured: Measured, flags: argparse.Namespace) -> Measured:

@@ -105,8 +105,8 @@ class _Measured(BaseModel):
     notes: tuple[str, ...]
 
 
-def read_file(path: Path, model: str) -> Measured:
-    """The times that a file has of a model.
+def read_file(path: Path, model: str | None) -> Measured:
+    """The times that a file has of a model; None: of the one that it is about.
 
     Raises:
         PlanningError: unreadable, neither of the two kinds, or of another model.
@@ -128,8 +128,7 @@ def read_file(path: Path, model: str) -> Measured:
         raise PlanningError(
             f"{path} is not what `quickeye benchmark --json` or `quickeye plan --json` prints: {where} {reason['msg']}"
         ) from None
-    name = model.partition("/")[0]
-    if measured.model != name:
+    if model is not None and measured.model != (name := model.partition("/")[0]):
         raise PlanningError(f"{path} has times of '{measured.model}', not of '{name}'")
     return measured
 

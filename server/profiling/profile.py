@@ -8,7 +8,8 @@ from typing import Literal
 
 Origin = Literal["ours", "package", "standard", "other"]
 
-OURS = Path(__file__).parents[2]
+HOME = Path(__file__).parents[2]  # the checkout, or the site-packages that this is installed in
+OURS = ("server/", "model_zoo/", "optimize/", "quickeye.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,16 @@ class Profile:
 
 
 class Places:
-    """Names files as they are imported: ``server/batcher.py``, ``uvicorn/server.py``, ``asyncio/events.py``."""
+    """Names files as they are imported: ``server/batcher.py``, ``uvicorn/server.py``, ``asyncio/events.py``.
 
-    def __init__(self, path: Iterable[str]) -> None:
-        roots = {str(Path(entry).resolve()) + "/" for entry in path if entry}
+    Args:
+        path: the folders that modules are imported from, as ``sys.path``.
+        home: where this project lies. An editable install is found by a hook, so it need not be in ``path``.
+    """
+
+    def __init__(self, path: Iterable[str], home: Path = HOME) -> None:
+        self._home = f"{home}/"
+        roots = {self._home, *(str(Path(entry).resolve()) + "/" for entry in path if entry)}
         self._roots = sorted(roots, key=len, reverse=True)
 
     def frame(self, code: CodeType) -> Frame:
@@ -89,12 +96,11 @@ class Places:
         file = code.co_filename
         for root in self._roots:
             if file.startswith(root):
-                return Frame(code.co_qualname, file[len(root) :], code.co_firstlineno, _origin(file, root))
+                return Frame(code.co_qualname, file[len(root) :], code.co_firstlineno, self._origin(file, root))
         origin: Origin = "standard" if file.startswith("<frozen ") else "other"
         return Frame(code.co_qualname, Path(file).name, code.co_firstlineno, origin)
 
-
-def _origin(file: str, root: str) -> Origin:
-    if "site-packages/" in root or "dist-packages/" in root:
-        return "package"
-    return "ours" if Path(root) == OURS and not file.startswith(str(OURS / "tests")) else "standard"
+    def _origin(self, file: str, root: str) -> Origin:
+        if root == self._home and file.removeprefix(root).startswith(OURS):
+            return "ours"
+        return "package" if "site-packages/" in root or "dist-packages/" in root else "standard"

@@ -142,6 +142,14 @@ def test_the_cuda_image_installs_the_extra_for_gpus() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
+def test_each_image_may_have_more_extras_such_as_tracing(target: str) -> None:
+    (stage,) = [each.rest.partition("=")[2].split()[0] for each in of(target, "COPY") if "--from=" in each.rest]
+    (extra,) = [each.rest for each in of(stage, "ARG")]
+    assert extra == f"EXTRA={pip_installs(target)}"
+    assert "otel" in PROJECT["optional-dependencies"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_it_runs_as_a_number_that_is_not_root_without_a_shell(target: str) -> None:
     *_, user = of(target, "USER")
     assert all(part.isdigit() and int(part) > 0 for part in user.rest.split(":"))

@@ -67,12 +67,37 @@ def test_kubernetes_would_refuse_an_unknown_field() -> None:
         {"drain": {"timeoutSeconds": -1}},
         {"service": {"port": "http"}},
         {"serviceMonitor": {"interval": "often"}},
+        {"podLabels": {"app.kubernetes.io/name": "mine"}},
+        {"extraEnv": [{"name": "QUICKEYE_PORT", "value": "9000"}]},
     ],
     ids=str,
 )
 def test_the_schema_refuses_what_is_wrong(values: dict[str, Any]) -> None:
     with pytest.raises(helm.HelmError):
         rendered(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"autoscaling": {"enabled": True, "minReplicas": 9, "maxReplicas": 8}}, "minReplicas"),
+        ({"rollingUpdate": {"maxSurge": 0}}, "both 0"),
+        ({"rollingUpdate": {"maxSurge": "0%", "maxUnavailable": "0%"}}, "both 0"),
+        ({"serviceMonitor": {"enabled": True, "interval": "5s"}}, "scrapeTimeout"),
+        ({"serviceMonitor": {"enabled": True, "interval": "1m", "scrapeTimeout": "1m500ms"}}, "scrapeTimeout"),
+    ],
+    ids=str,
+)
+def test_values_that_contradict_each_other_are_refused_in_words(values: dict[str, Any], word: str) -> None:
+    """Kubernetes would refuse them while it installs; the operator would leave the pods out and say nothing."""
+    with pytest.raises(helm.HelmError, match=word):
+        rendered(values)
+
+
+@pytest.mark.parametrize("interval", ["10s", "10000ms", "1m30s", "2h"])
+def test_a_scrape_may_take_as_long_as_its_interval(interval: str) -> None:
+    (monitor,) = of_kind(rendered({"serviceMonitor": {"enabled": True, "interval": interval}}), "ServiceMonitor")
+    assert monitor["spec"]["endpoints"][0]["interval"] == interval
 
 
 def test_every_value_has_a_schema_and_a_default() -> None:
@@ -196,6 +221,10 @@ def test_the_autoscaler_and_a_number_of_replicas_exclude_each_other() -> None:
         manifests = rendered(values)
         counted = "replicas" in the(manifests, "Deployment")["spec"]
         assert counted == (of_kind(manifests, "HorizontalPodAutoscaler") == [])
+
+
+def test_it_renders_without_any_resources() -> None:
+    assert server_of(rendered({"resources": None}))["resources"] == {}
 
 
 def test_the_cpu_is_bounded_as_instances_are_planned_by_it() -> None:

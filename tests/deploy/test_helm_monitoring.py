@@ -76,6 +76,27 @@ def test_rules_are_those_of_prometheus() -> None:
     assert given == [yaml.safe_load(file.read_text()) for file in RULES]
 
 
+def test_alerts_name_the_runbook_where_it_is_read() -> None:
+    where = "https://wiki.example/quickeye/runbook"
+    given = of_kind(rendered({"prometheusRule": {"enabled": True, "runbookUrl": where}}), "PrometheusRule")
+    links = [
+        rule["annotations"].pop("runbook_url")
+        for each in given
+        for group in each["spec"]["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    assert len(links) > 10
+    assert {link.partition("#")[0] for link in links} == {where}
+    assert all(link.partition("#")[2].startswith("quickeye") for link in links)
+
+
+@pytest.mark.parametrize("where", ["docs", "https://wiki.example/a b", "https://wiki.example/#top"])
+def test_what_is_no_address_of_a_page_is_refused(where: str) -> None:
+    with pytest.raises(helm.HelmError, match="runbookUrl"):
+        rendered({"prometheusRule": {"enabled": True, "runbookUrl": where}})
+
+
 def test_dashboards_are_those_of_grafana_byte_by_byte() -> None:
     maps = of_kind(rendered(MONITORED), "ConfigMap")
     given = {name: text for each in maps for name, text in each["data"].items()}

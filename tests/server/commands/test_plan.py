@@ -71,6 +71,11 @@ def test_json_keeps_its_names(file: Path, capsys: pytest.CaptureFixture[str]) ->
     assert report["left_out"]
 
 
+def test_no_model_is_named_where_the_times_are_of_one(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--rate", "300", "--p99", "50", "--from", str(file), "--cores", "4"]
+    assert planned(capsys, *words) == planned(capsys, "shoes", *words)
+
+
 def test_the_text_says_the_same(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["shoes", "--rate", "300", "--p99", "50", "--from", str(file), "--cores", "4"]
     best = planned(capsys, *words)["best"]
@@ -123,6 +128,7 @@ def test_wrong_usage_is_2(words: list[str], said: str, capsys: pytest.CaptureFix
     ("words", "said"),
     [
         (["nothing", "--store", "STORE"], "nothing"),
+        (["--store", "STORE"], "which MODEL? in STORE there are: mean_colour, other"),
         (["mean_colour", "--store", "STORE", "--images", "/no/such/folder"], "no such file or folder"),
         (["mean_colour", "--from", "/no/such/file.json"], "No such file"),
         (["mean_colour", "--from", "http://127.0.0.1:9"], "no times from http://127.0.0.1:9"),
@@ -131,10 +137,11 @@ def test_wrong_usage_is_2(words: list[str], said: str, capsys: pytest.CaptureFix
 def test_times_that_cannot_be_had_are_1(
     words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_mean_colour(tmp_path)
+    for name in ("mean_colour", "other"):
+        write_mean_colour(tmp_path, name)
     places = [str(tmp_path) if word == "STORE" else word for word in words]
     assert main([*places, "--rate", "5", "--p99", "50"]) == 1
-    assert said in capsys.readouterr().err
+    assert said.replace("STORE", str(tmp_path)) in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -153,6 +160,8 @@ def test_times_are_measured_and_the_next_plan_stands_on_them(
     again = tmp_path / "plan.json"
     again.write_text(json.dumps(report))
     assert planned(capsys, *words, "--from", str(again))["measured"] == measured
+    alone = planned(capsys, *words[1:], "--store", str(store), "--seconds", "1")["measured"]
+    assert alone["model"] == "mean_colour", "there is no other"
 
 
 @pytest.mark.slow
@@ -168,5 +177,6 @@ def test_times_are_those_of_a_running_server(tmp_path: Path, capsys: pytest.Capt
         assert measured["batch_ms"].keys() >= {"1", "8"}
         assert measured["decode_ms"] > 0
         assert planned(capsys, *words, "--from", f"{server.url}/metrics")["measured"]["source"] == server.url
+        assert planned(capsys, *words[1:], "--from", server.url)["measured"]["model"] == "mean_colour"
         assert main(["shoes", "--rate", "1", "--p99", "100", "--from", server.url]) == 1
         assert "no times from" in capsys.readouterr().err

@@ -34,6 +34,11 @@ def test_help_has_every_setting_with_its_meaning(capsys: pytest.CaptureFixture[s
         assert " ".join(each.metadata["help"].split()) in words.replace("- ", "-"), each.name
 
 
+@pytest.mark.parametrize("flag", ["--rate-limit-per-s", "--max-images-per-request"])
+def test_so_many_per_something_is_asked_for_as_a_number(capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    assert f"  {flag} N" in called(main, capsys, "--help")[1]
+
+
 @pytest.mark.parametrize(
     "flag", ["--store", "--model", "--host", "--port", "--device", "--backend", "--workers", "--config"]
 )

@@ -59,3 +59,13 @@ seccompProfile:
 {{- else }}{{ toString . }}
 {{- end }}
 {{- end }}
+
+{{/* A duration of Prometheus, such as 1m30s, in ms. */}}
+{{- define "quickeye.milliseconds" -}}
+{{- $unit := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 }}
+{{- $sum := 0 }}
+{{- range regexFindAll "[0-9]+(ms|[smhd])" . -1 }}
+{{- $sum = add $sum (mul (regexFind "[0-9]+" . | int64) (get $unit (regexFind "[a-z]+" .))) }}
+{{- end }}
+{{- $sum }}
+{{- end }}
