@@ -21,6 +21,9 @@ from optimize.judging.unknown_section import with_section
 
 PLACES = ("name", "version", "megabytes", "calibration", "accuracy", "speed", "guard")
 
+# Of fewer weights that are 0, nobody put them there: 8-bit codes round small ones to it.
+ZEROS = 0.1
+
 _PLACE = re.compile(r"\{([a-z_0-9]+)\}")
 _QUESTIONS = {
     "top1": "first class is the label",
@@ -43,6 +46,10 @@ def own_card(name: str, recipe: OptimizeRecipe, parent: Bundle, candidate: Candi
         f"- Input: {candidate.height} × {candidate.width} px; `model.onnx` {candidate.bytes / 1e6:.2f} MB, "
         f"{candidate.macs / 1e6:.1f} million multiply-adds a picture.",
     ]
+    if candidate.because:
+        rows.append(f"- Why it was tried: {candidate.because}.")
+    if candidate.zeros >= ZEROS:
+        rows.append(f"- {100 * candidate.zeros:.0f} % of the weights are 0, which brings no speed on this engine.")
     if candidate.speed is not None:
         rows.append(f"- Speed on {_speed(candidate.speed)}")
     if candidate.val is not None:

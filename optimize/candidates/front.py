@@ -36,11 +36,17 @@ class Weighed(Protocol):
         ...
 
 
-def front(candidates: Sequence[Weighed]) -> list[int]:
-    """Places of those that stay, the most accurate first."""
+def front(candidates: Sequence[Weighed], *, parent: int | None = None) -> list[int]:
+    """Places of those that stay, the most accurate first.
+
+    Args:
+        parent: place of what is there already; one as accurate that brings nothing does not take its place.
+    """
     kept: list[int] = []
     for place in sorted(range(len(candidates)), key=lambda one: _rank(candidates[one])):
-        if all(_is_worth(candidates[place], candidates[other]) for other in kept):
+        one = candidates[place]
+        brings = parent in (None, place) or one.right != candidates[parent].right or _is_worth(one, candidates[parent])
+        if brings and all(_is_worth(one, candidates[other]) for other in kept):
             kept.append(place)
     return kept
 

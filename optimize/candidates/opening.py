@@ -30,6 +30,7 @@ from optimize.training.compound_run import (
 
 # In the words of an error of ``read_data``.
 _OTHER_CLASSES = "classes that are not among"
+_NO_PICTURES = "no pictures to train on in"
 KIND = "optimization"
 # What may be said otherwise when a run is continued: no figure depends on it.
 FREE = (
@@ -109,6 +110,10 @@ def _labelled(recipe: OptimizeRecipe, parent: Bundle) -> Data:
     try:
         data = read_data(recipe.data.model_copy(update={"classes": parent.labels}), recipe.seed)
     except DataError as error:
+        if _NO_PICTURES in str(error):
+            raise DataError(
+                f"{error} (--unlabelled asks for no class, and keeps what {parent.spec.name} itself says)"
+            ) from error
         if _OTHER_CLASSES not in str(error):
             raise
         raise DataError(

@@ -67,8 +67,14 @@ def search_space(parent: Bundle, candidates: Sequence["CandidateEntry"]) -> dict
     """
     methods = Span(choices=[*RANGES])
     if parent.weights_path is None or parent.spec.architecture is None:
-        yes, either = Span(choices=[True]), Span(choices=[True, False])
-        return {"fold": yes, "cluster_weights": either, "quantize_int8": yes, "quantize_int8.range_method": methods}
+        # Codebooks come last of all, and after INT8 there is nothing left for them.
+        return {
+            "fold": Span(choices=[True]),
+            "quantize_int8": Span(choices=[True, False]),
+            "quantize_int8.range_method": methods.model_copy(update={"when": {"quantize_int8": True}}),
+            "cluster_weights": Span(choices=[True], when={"quantize_int8": False}),
+            "cluster_weights.entries": Span(choices=[64, 256], when={"cluster_weights": True}),
+        }
     epochs = recovery_epochs(candidates)
     space = {
         "prune": Span(choices=[True, False]),

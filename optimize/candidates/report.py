@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optimize.candidates.card import step_words, twin_words
+from optimize.candidates.card import ZEROS, step_words, twin_words
 from optimize.candidates.drawing import front_svg
 from optimize.candidates.evidence import Evidence
 from optimize.candidates.recipe import PARENT
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).parent / "optimize.html.jinja"
 # Candidates that lose so many points more than they may would squeeze the others together.
 DRAWN = 15.0
-# Of fewer weights that are 0, nobody put them there: 8-bit codes round small ones to it.
-ZEROS = 0.1
 SCRIPT = Path(__file__).parent / "front.js"
 STYLE = Path(__file__).parents[1] / "report" / "style.css"
 

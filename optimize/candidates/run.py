@@ -67,7 +67,7 @@ class Run:
         if recipe.search.candidates:
             self._search(found, named)
         made = [one for one in found if one.state == "made"]
-        on_front = {made[place].name for place in front(made)}
+        on_front = {made[place].name for place in front(made, parent=0)}
         found = self._with_added(found)
         found = [self._guarded(one) if one.name in on_front and one.name != PARENT else one for one in found]
         found = [replace(one, is_on_front=one.name in on_front) for one in found]

@@ -78,6 +78,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(flags: argparse.Namespace, words: list[str], opened: ExitStack) -> "Evaluation":
+    from optimize.judging.class_columns import under_labels
     from optimize.judging.evaluation import evaluate
 
     if not found_file(flags.data).exists():
@@ -91,7 +92,7 @@ def _run(flags: argparse.Namespace, words: list[str], opened: ExitStack) -> "Eva
         against = _open(flags.compare, flags, opened)
         if against.name == model.name:
             model.name, against.name = flags.model, flags.compare
-        other = (against, _read(flags, against.labels)[0])
+        other = (against, under_labels(dataset, against.labels))
     found = evaluate(
         model,
         dataset,

@@ -34,6 +34,14 @@ def test_of_equally_accurate_ones_the_faster_stands() -> None:
     assert front([One(0.9, 1.0), One(0.9, 1.5)]) == [1]
 
 
+def test_what_is_as_accurate_as_the_parent_and_brings_nothing_does_not_take_its_place() -> None:
+    ones = [One(0.9, 1.0), One(0.9, 1.01), One(0.9, 1.0, 80)]
+    assert front(ones) == [1, 2]
+    assert front(ones, parent=0) == [2]
+    assert front(ones[:2], parent=0) == [0]
+    assert front([One(0.9, 1.0), One(0.9, 1.5)], parent=0) == [1]
+
+
 FIGURES = st.builds(
     One,
     st.sampled_from([0.5, 0.6, 0.7, 0.8]),

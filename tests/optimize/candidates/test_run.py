@@ -335,6 +335,14 @@ def test_classes_of_another_kind_are_refused_and_leave_no_folder(tmp_path: Path)
     assert not (tmp_path / "run").exists()
 
 
+def test_pictures_of_some_of_the_classes_name_the_way_without_labels(tmp_path: Path) -> None:
+    one = recipe(tmp_path)
+    shutil.rmtree(tmp_path / "pictures" / "class0")
+    with pytest.raises(DataError, match=r"no pictures to train on in 'class0'.*--unlabelled.*what stripes itself says"):
+        opened(one, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_without_labels_agreement_with_the_parent_is_guarded(tmp_path: Path, measured: list[str]) -> None:
     one = recipe(tmp_path, labelled=False)
     (tmp_path / "pictures" / "class0").rename(tmp_path / "pictures" / "zebra")

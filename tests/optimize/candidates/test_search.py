@@ -310,6 +310,16 @@ def test_only_steps_of_the_parent_can_be_searched(tmp_path: Path) -> None:
     assert names == {"fold", "cluster_weights", "quantize_int8"}
 
 
+def test_codebooks_and_int8_are_not_proposed_together(tmp_path: Path) -> None:
+    """No pass looks into codebooks: such a chain fails whenever it is made."""
+    found = search_space(_stranger(tmp_path), ())
+    assert found["cluster_weights"].when == {"quantize_int8": False}
+    together = entry({"name": "fold"}, {"name": "cluster_weights"}, INT8)
+    apart = entry({"name": "fold"}, {"name": "cluster_weights"})
+    assert values_of(together.steps, found) is None
+    assert values_of(apart.steps, found) is not None
+
+
 def _stranger(tmp_path: Path) -> Any:  # noqa: ANN401
     bundle = read_bundle(Path(content(tmp_path)["model"]))
 

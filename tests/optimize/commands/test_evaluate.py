@@ -12,6 +12,10 @@ from safetensors.torch import save_file
 from model_zoo.architectures import build, input_spec
 from model_zoo.export import reference_logits
 from optimize.commands.evaluate import main
+from optimize.data import read as reading
+from optimize.data.dataset import Dataset
+from optimize.data.options import DataOptions
+from optimize.data.report import DataReport
 from optimize.judging.agreement import wilson
 from tests.optimize.commands.colour_bundle import COLOURS, colour_bundle, folder_of
 
@@ -78,6 +82,21 @@ def test_a_comparison_counts_who_is_right_where(store: Path, data: Path, capsys:
     assert isinstance(comparison, dict)
     assert (comparison["both_right"], comparison["both_wrong"], comparison["difference"]) == (8, 2, 0)
     assert (comparison["p_exact"], comparison["same_answer"]) == (1, 1)
+
+
+def test_the_pictures_of_a_comparison_are_read_once(
+    store: Path, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[str, ...]] = []
+    real = reading.read_dataset
+
+    def counted(path: Path | str, *, classes: tuple[str, ...], options: DataOptions) -> tuple[Dataset, DataReport]:
+        read.append(classes)
+        return real(path, classes=classes, options=options)
+
+    monkeypatch.setattr(reading, "read_dataset", counted)
+    judged(capsys, "colours", "--store", store, "--data", data, "--compare", "moved")
+    assert read == [tuple(COLOURS)]
 
 
 def test_two_models_of_one_name_are_told_apart_by_what_was_typed(

@@ -12,8 +12,10 @@ from optimize.judging.arithmetic import open_model
 from optimize.judging.fused import fused_share
 from optimize.passes import load_pass
 from optimize.passes.float_graph import FloatGraph, read_float_graph
+from tests.optimize.passes.redundant_net import redundant_net
 from tests.optimize.small_nets import make_model, pictures
 
+NONE = pictures(1)[:0]
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 
@@ -133,6 +135,19 @@ def test_a_first_layer_that_can_not_take_over_is_refused(op: str) -> None:
         stem.attribute.append(helper.make_attribute("group", 3))
     with pytest.raises(PassError, match="one std and one whole mean instead"):
         read_float_graph(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [("cluster_weights", {"entries": 16, "least_weights": 100}), ("float16", {})],
+    ids=["cluster_weights", "float16"],
+)
+def test_weights_that_are_stored_otherwise_are_refused_by_name(stored: tuple[str, dict[str, int]]) -> None:
+    name, settings = stored
+    model = _net(*IMAGENET, [1, 1, 1, 1]) if name == "float16" else redundant_net()
+    smaller = load_pass(name).run(model, NONE, settings)
+    with pytest.raises(PassError, match="put it before cluster_weights, sparse_storage and float16"):
+        read_float_graph(smaller)
 
 
 @pytest.mark.parametrize(("std", "says"), [(np.inf, "std"), (0.0, "std")])
