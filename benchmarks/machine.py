@@ -20,7 +20,7 @@ PACKAGES = (
     "simplejpeg",
     "torch",
 )
-FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")
 
 
 def processor() -> tuple[str, list[str]]:

@@ -22,7 +22,7 @@ from optimize.candidates.recipe import Measuring
 from optimize.candidates.speed import Speed, measure_speed
 from optimize.candidates.width_clock import WidthClock
 from optimize.data.dataset import Task
-from optimize.judging.judged_model import BundleModel
+from optimize.judging.judged_model import IN_FLOAT32, BundleModel
 from optimize.pruning.cost import Widths
 from optimize.pruning.options import PruneOptions
 from optimize.pruning.prune import prune
@@ -59,7 +59,9 @@ def written(network: Network, name: str, store: Path) -> Bundle:
 
 def measured(bundle: Bundle, parent: Bundle, options: Measuring) -> Speed:
     """Beside each other."""
-    models = [BundleModel(one, options.backend, threads=options.threads) for one in (bundle, parent)]
+    models = [
+        BundleModel(one, options.backend, threads=options.threads, settings=IN_FLOAT32) for one in (bundle, parent)
+    ]
     try:
         return measure_speed(models[0], models[1], options)
     finally:

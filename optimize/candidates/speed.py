@@ -10,15 +10,32 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
+from typing import Protocol
 
 import numpy as np
 
+from model_zoo.bundle import Bundle
+from model_zoo.spec import InputSpec
 from optimize.candidates.recipe import Measuring
-from optimize.judging.judged_model import BundleModel
+from optimize.judging.judged_model import Pictures, Rows
 from server.backends.cpu_features import cpu_features
 
 ROUNDS = 12
 Clock = Callable[[], float]
+
+
+class Timed(Protocol):
+    """What is timed: a ``BundleModel``, or a bundle on an engine set otherwise."""
+
+    bundle: Bundle
+    spec: InputSpec
+    backend_name: str
+    precision: str
+    threads: int
+
+    def logits(self, pictures: Pictures) -> Rows:
+        """Of pictures at input size."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +64,7 @@ class Speed:
     throughput_spread: float
 
 
-def measure_speed(
-    candidate: BundleModel, parent: BundleModel, options: Measuring, *, clock: Clock = time.perf_counter
-) -> Speed:
+def measure_speed(candidate: Timed, parent: Timed, options: Measuring, *, clock: Clock = time.perf_counter) -> Speed:
     """Measure both.
 
     Raises:
@@ -74,7 +89,7 @@ def measure_speed(
     )
 
 
-def times_as_fast(candidate: BundleModel, parent: BundleModel, seconds: float) -> float:
+def times_as_fast(candidate: Timed, parent: Timed, seconds: float) -> float:
     """The median of the rounds' ratios, one picture at a time; ``seconds`` for both together.
 
     Raises:
@@ -83,9 +98,7 @@ def times_as_fast(candidate: BundleModel, parent: BundleModel, seconds: float) -
     return _ratio(_rounds(candidate, parent, 1, seconds, time.perf_counter))
 
 
-def _rounds(
-    candidate: BundleModel, parent: BundleModel, batch: int, seconds: float, clock: Clock
-) -> list[tuple[float, float]]:
+def _rounds(candidate: Timed, parent: Timed, batch: int, seconds: float, clock: Clock) -> list[tuple[float, float]]:
     """Median seconds of a run in each round: the candidate's, the parent's."""
     works = [_work(candidate, batch), _work(parent, batch)]
     for work in works:
@@ -98,7 +111,7 @@ def _rounds(
     return found
 
 
-def _work(model: BundleModel, batch: int) -> Callable[[], None]:
+def _work(model: Timed, batch: int) -> Callable[[], None]:
     pictures = model.bundle.check().pictures
     batches = cycle(
         [np.ascontiguousarray(np.resize(np.roll(pictures, -i, 0), (batch, *pictures.shape[1:]))) for i in range(4)]

@@ -22,7 +22,7 @@ from optimize.candidates.recipe import Measuring
 from optimize.candidates.speed import times_as_fast
 from optimize.errors import PassError
 from optimize.judging.arithmetic import open_model, runtime_faults
-from optimize.judging.judged_model import BundleModel
+from optimize.judging.judged_model import IN_FLOAT32, BundleModel
 from optimize.pruning.cost import Widths
 from optimize.pruning.latency import Clock
 
@@ -50,11 +50,11 @@ class WidthClock:
         """
         options = self._options
         if self._beside is None:
-            self._beside = BundleModel(self._parent, options.backend, threads=options.threads)
+            self._beside = self._open(self._parent, options.backend)
         with tempfile.TemporaryDirectory() as folder:
             try:
                 bundle = self._narrow(widths, Path(folder))
-                model = BundleModel(bundle, self._beside.backend_name, threads=options.threads)
+                model = self._open(bundle, self._beside.backend_name)
                 try:
                     return 1 / times_as_fast(model, self._beside, PART * options.seconds)
                 finally:
@@ -67,6 +67,9 @@ class WidthClock:
         if self._beside is not None:
             self._beside.close()
             self._beside = None
+
+    def _open(self, bundle: Bundle, backend: str | None) -> BundleModel:
+        return BundleModel(bundle, backend, threads=self._options.threads, settings=IN_FLOAT32)
 
     def _narrow(self, widths: Widths, folder: Path) -> Bundle:
         spec = self._bundle.spec

@@ -1,5 +1,6 @@
 """A model that can be asked about pictures, whatever runs it: a bundle on a serving engine, or a torch network."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,9 @@ Pictures = NDArray[np.uint8]
 Rows = NDArray[np.float32]
 
 BATCH = 8
+# Engine settings for what is compared layer by layer: an engine that may choose bfloat16 for one network and not for
+# another would be measured, not the networks.
+IN_FLOAT32 = {"openvino.precision": "f32"}
 
 
 class JudgedModel(Protocol):
@@ -42,15 +46,23 @@ class JudgedModel(Protocol):
 class BundleModel:
     """A bundle on the engine that would serve it here, with all cores for one batch at a time."""
 
-    def __init__(self, bundle: Bundle, backend: str | None = None, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: str | None = None,
+        *,
+        threads: int | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         """Open it.
 
         Args:
             backend: this engine or none; None: the first in line that passes the bundle's check.
+            settings: of engines, such as ``IN_FLOAT32``.
         Raises:
             BackendError: no engine runs it; the message says why.
         """
-        options = BackendOptions("cpu", threads or available_cores(), BATCH)
+        options = BackendOptions("cpu", threads or available_cores(), BATCH, extra=dict(settings or {}))
         opened = open_backend(bundle, options, backend)
         self.bundle = bundle
         self.name = f"{bundle.spec.name}/{bundle.spec.version}"

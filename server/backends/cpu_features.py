@@ -7,7 +7,7 @@ from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 _X86 = frozenset({"x86_64", "amd64", "i386", "i686"})
-_TOLD = ("avx2", "avx512f", "vnni", "amx_int8", "amx_bf16")
+_TOLD = ("avx2", "avx512f", "vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,11 @@ class CpuFeatures:
     def amx_bf16(self) -> bool:
         """Matrix tiles in bfloat16."""
         return {"amx_tile", "amx_bf16"} <= self.flags
+
+    @property
+    def multiplies_bf16(self) -> bool:
+        """Products of bfloat16 have instructions of their own, in vectors or tiles; elsewhere they are imitated."""
+        return self.amx_bf16 or "avx512_bf16" in self.flags
 
     @property
     def saturates_u8s8(self) -> bool:

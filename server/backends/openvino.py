@@ -1,7 +1,7 @@
 """OpenVINO: the fastest engine on most x86 CPUs; CPU only here. Its graphs: ``openvino_graphs.py``.
 
 Reduced precision: ``openvino.precision`` is ``f32`` (the default) or ``bf16``, which
-``selection`` tries first for float bundles on CPUs with AMX; the bundle's check decides.
+``selection`` tries first for float bundles on CPUs that multiply in it; the bundle's check decides.
 There is no exact mode for 8-bit sums: a bundle that ``saturation.py`` finds at risk on
 this CPU is refused, since four check pictures may not show what one in seven would.
 

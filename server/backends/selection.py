@@ -150,7 +150,7 @@ def prove(backend: Backend, bundle: Bundle, max_batch_size: int) -> CheckVerdict
 def _on_cpu(bundle: Bundle, options: BackendOptions, backend: str, features: CpuFeatures) -> list[Candidate]:
     plain = Candidate(backend, options, backend)
     set_by_hand = "openvino.precision" in options.extra
-    if backend == "openvino" and bundle.spec.precision == "fp32" and features.amx_bf16 and not set_by_hand:
+    if backend == "openvino" and bundle.spec.precision == "fp32" and features.multiplies_bf16 and not set_by_hand:
         extra = {**options.extra, "openvino.precision": "bf16"}
         return [Candidate(backend, replace(options, extra=extra), "openvino bf16"), plain]
     return [plain]

@@ -201,12 +201,13 @@ def test_int8_stays_on_the_cpu(bundle: Bundle) -> None:
     assert [one.label for one in line] == ["openvino", "onnxruntime"]
 
 
-def test_bfloat16_is_tried_first_where_the_cpu_has_it(bundle: Bundle) -> None:
-    line = candidates(bundle, CPU, features=AMX)
+@pytest.mark.parametrize("features", [AMX, CpuFeatures("test", "x86_64", frozenset({"avx512_bf16"}))])
+def test_bfloat16_is_tried_first_where_the_cpu_has_it(bundle: Bundle, features: CpuFeatures) -> None:
+    line = candidates(bundle, CPU, features=features)
     assert [one.label for one in line] == ["openvino bf16", "openvino", "onnxruntime"]
     assert line[0].options.extra == {"openvino.precision": "bf16"}
     by_hand = replace(CPU, extra={"openvino.precision": "f32"})
-    assert [one.label for one in candidates(bundle, by_hand, features=AMX)] == ["openvino", "onnxruntime"]
+    assert [one.label for one in candidates(bundle, by_hand, features=features)] == ["openvino", "onnxruntime"]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 4, 8])
