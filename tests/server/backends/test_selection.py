@@ -19,6 +19,12 @@ AVX2 = CpuFeatures("test", "x86_64", frozenset({"avx2"}))
 AMX = CpuFeatures("test", "x86_64", frozenset({"amx_tile", "amx_bf16"}))
 
 
+@pytest.fixture(autouse=True)
+def without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever CPU this runs on."""
+    monkeypatch.setattr(selection, "cpu_features", lambda: AVX2)
+
+
 class Scripted:
     """An engine that answers with what a test gives it."""
 
