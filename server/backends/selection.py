@@ -34,11 +34,15 @@ CPU_BATCH, GPU_BATCH = 8, 256  # most pictures of one run, where nobody says
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An engine to try: ``label`` names it to people, with its precision where that is not the bundle's."""
+    """An engine to try: ``label`` names it to people, with its precision where that is not the bundle's.
+
+    ``is_a_try``: it rounds more than the bundle asks for, and nothing is wrong where the check refuses it.
+    """
 
     backend: str
     options: BackendOptions
     label: str
+    is_a_try: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,8 @@ def open_backend(
         try:
             backend, verdict = _open(bundle, candidate)
         except BackendError as error:
-            missing = isinstance(error, BackendUnavailableError)  # an engine that nobody installed is no event
             log.log(
-                logging.DEBUG if missing else logging.WARNING,
+                _level(candidate, error),
                 "%s version %d: %s is passed over: %s", bundle.spec.name, bundle.spec.version, candidate.label, error,
             )  # fmt: skip
             faults.append((candidate.label, error))
@@ -131,6 +134,12 @@ def takes(bundle: Bundle, backend: str, *, on_gpu: bool = False, extra: Mapping[
     return _has_float_weights(bundle) if backend == "torch" else backend in bundle.spec.runs_on
 
 
+def _level(candidate: Candidate, error: BackendError) -> int:
+    if isinstance(error, BackendUnavailableError):  # an engine that nobody installed is no event
+        return logging.DEBUG
+    return logging.INFO if candidate.is_a_try and isinstance(error, CheckFailedError) else logging.WARNING
+
+
 def prove(backend: Backend, bundle: Bundle, max_batch_size: int) -> CheckVerdict:
     """Run the bundle's check pictures, in batches that the instance takes; all outputs are judged.
 
@@ -152,7 +161,7 @@ def _on_cpu(bundle: Bundle, options: BackendOptions, backend: str, features: Cpu
     set_by_hand = "openvino.precision" in options.extra
     if backend == "openvino" and bundle.spec.precision == "fp32" and features.multiplies_bf16 and not set_by_hand:
         extra = {**options.extra, "openvino.precision": "bf16"}
-        return [Candidate(backend, replace(options, extra=extra), "openvino bf16"), plain]
+        return [Candidate(backend, replace(options, extra=extra), "openvino bf16", is_a_try=True), plain]
     return [plain]
 
 

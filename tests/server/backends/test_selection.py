@@ -98,6 +98,22 @@ def test_one_with_other_answers_is_passed_over_closed_and_named(
     assert Scripted.closed == 1
 
 
+def test_a_rounding_that_the_check_refuses_is_no_warning(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(selection, "cpu_features", lambda: AMX)
+    opened_by = {"bf16": Scripted("openvino", wrong(bundle)), "f32": Scripted("openvino", right(bundle))}
+
+    def load(_: Bundle, options: BackendOptions) -> Scripted:
+        return opened_by[options.extra.get("openvino.precision", "f32")]
+
+    monkeypatch.setattr("server.backends.openvino.load", load)
+    with caplog.at_level("INFO"):
+        opened = open_backend(bundle, CPU, "openvino")
+    assert (opened.label, [label for label, _ in opened.refused]) == ("openvino", ["openvino bf16"])
+    assert [record.levelname for record in caplog.records if "passed over" in record.message] == ["INFO"]
+
+
 def test_one_that_fails_while_running_is_closed_too(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     script(monkeypatch, openvino=Scripted("openvino", BackendError("broke")), onnxruntime=Scripted("x", right(bundle)))
     assert open_backend(bundle, CPU).refused == (("openvino", "broke"),)
