@@ -27,6 +27,8 @@ INT8: Content = {"name": "quantize_int8"}
 RANGES = ("percentile", "least_squares", "min_max")
 # What an importer leaves around a graph, quantising does not know.
 FOLD: Content = {"name": "fold"}
+# CPUs have no kernels for float16, and most passes look for float32.
+FLOAT32: Content = {"name": "float32"}
 
 
 def plan(parent: Bundle, epochs: int) -> list[Content]:
@@ -43,10 +45,14 @@ def plan(parent: Bundle, epochs: int) -> list[Content]:
             "float model that it came from, such as a run's folder or zoo:NAME"
         )
     is_stranger = parent.weights_path is None or parent.spec.architecture is None
+    if parent.spec.precision == "fp16":
+        start, first = [FLOAT32], {"name": "float32", "steps": [FLOAT32, FOLD]}
+    else:
+        start, first = [], {"name": "half", "steps": [{"name": "float16"}]}
     found = [
-        {"name": "int8", "steps": [FOLD, INT8] if is_stranger else [INT8]},
-        {"name": "half", "steps": [{"name": "float16"}]},
-        {"name": "clustered", "steps": [{"name": "cluster_weights"}]},
+        {"name": "int8", "steps": [*start, FOLD, INT8] if is_stranger else [*start, INT8]},
+        first,
+        {"name": "clustered", "steps": [*start, {"name": "cluster_weights"}]},
     ]
     if is_stranger:
         return found
@@ -68,7 +74,9 @@ def search_space(parent: Bundle, candidates: Sequence["CandidateEntry"]) -> dict
     methods = Span(choices=[*RANGES])
     if parent.weights_path is None or parent.spec.architecture is None:
         # Codebooks come last of all, and after INT8 there is nothing left for them.
+        wide = {"float32": Span(choices=[True])} if parent.spec.precision == "fp16" else {}
         return {
+            **wide,
             "fold": Span(choices=[True]),
             "quantize_int8": Span(choices=[True, False]),
             "quantize_int8.range_method": methods.model_copy(update={"when": {"quantize_int8": True}}),

@@ -1,8 +1,8 @@
 """Compression passes by name; nothing is imported until one is chosen.
 
 A pass is a config (what a recipe may say of it, validated) and a transform: the
-bytes of an ONNX model and pictures at its input size in, the bytes of a smaller
-model out. A pass that looks at no pictures says so, and may be run without any. Adding
+bytes of an ONNX model and pictures at its input size in, the bytes of a smaller (or
+plainer) model out. A pass that looks at no pictures says so, and may be run without any. Adding
 one: a file in this folder that ends in ``PASS = Pass(…)``, a line in ``PASSES`` and one
 in docs/passes.md. ``tests/optimize/passes`` holds every entry to its contract.
 """
@@ -20,6 +20,7 @@ from optimize.passes.pictures import Pictures
 _HERE = "optimize.passes"
 
 PASSES: dict[str, str] = {
+    "float32": f"{_HERE}.float32:PASS",
     "fold": f"{_HERE}.fold:PASS",
     "low_rank": f"{_HERE}.low_rank:PASS",
     "sparsify": f"{_HERE}.sparsify:PASS",

@@ -16,6 +16,7 @@ import onnx
 from onnx import numpy_helper
 
 from optimize.errors import PassError
+from optimize.passes.float32 import widen
 from optimize.passes.float64_operators import SAME_CODES
 from optimize.passes.layer_weights import drop_listed_constants, read_model
 from optimize.passes.pixel_input import Constants, PixelInput, read_pixel_input
@@ -73,7 +74,7 @@ def read_float_graph(data: bytes) -> FloatGraph:
     """Take a float model apart.
 
     Args:
-        data: ONNX; one uint8 NHWC input.
+        data: ONNX; one uint8 NHWC input; float16 is read as float32.
     Raises:
         PassError: no ONNX model, another input, or a normalisation that neither the pixels' codes nor the first layer
             can hold.
@@ -89,6 +90,7 @@ def read_float_graph(data: bytes) -> FloatGraph:
             f"the model is of opset {opset}; 8-bit tensors with a scale for each channel need {OLDEST_OPSET} or later: "
             "onnx.version_converter.convert_version does it"
         )
+    widen(model)
     plain_form(model)
     constants: Constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     pixels, rest = read_pixel_input(list(graph.node), constants, str(graph.input[0].name))

@@ -89,7 +89,7 @@ def _normalisation(
     if not turned and rest and rest[0].input and all(each in constants for each in rest[0].input):
         raise PassError(
             f"node '{layer_name(rest[0])}' ({rest[0].op_type}) computes a weight from what stores it otherwise; "
-            "this pass takes weights as they are; put it before cluster_weights, sparse_storage and float16"
+            "this pass takes weights as they are; put it before cluster_weights and sparse_storage"
         )
     if not turned:
         raise PassError("the pixels must be turned from NHWC to NCHW before the first layer")

@@ -1,6 +1,7 @@
 """Recipes: what is refused, and that a complete one comes back."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,7 +10,7 @@ import pytest
 
 from model_zoo.bundle import Bundle, read_bundle
 from model_zoo.store import shipped_store
-from optimize.candidates.plan import plan
+from optimize.candidates.plan import plan, search_space
 from optimize.candidates.recipe import parse_optimize_recipe
 from optimize.errors import RecipeError
 from optimize.training.recipe_file import to_toml
@@ -60,6 +61,15 @@ def test_the_plan_is_a_recipe_and_leaves_strangers_the_passes_alone(tmp_path: Pa
         "float16",
         "cluster_weights",
     }
+
+
+def test_of_a_float16_parent_a_float32_one_is_tried_and_everything_else_starts_there(tmp_path: Path) -> None:
+    parent = read_bundle(Path(content(tmp_path)["model"]))
+    half = cast("Bundle", SimpleNamespace(spec=replace(parent.spec, precision="fp16"), weights_path=None))
+    planned = plan(half, 2)
+    assert [one["name"] for one in planned] == ["int8", "float32", "clustered"]
+    assert {one["steps"][0]["name"] for one in planned} == {"float32"}
+    assert next(iter(search_space(half, ()))) == "float32"
 
 
 @pytest.mark.parametrize("side", [28, 96, 128, 160, 224, 320])
