@@ -27,6 +27,7 @@ from optimize.pruning.cost import Widths
 from optimize.pruning.options import PruneOptions
 from optimize.pruning.prune import prune
 from optimize.training.network.network import Network
+from server.backends.cpu_features import cpu_features
 
 NETWORKS = ("efficientnet_lite0", "resnet18", "mobilenet_v2", "grey28_wide")
 SHARES = (0.75, 0.5, 0.35)
@@ -105,7 +106,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), metavar="NAME")
     parser.add_argument("--backends", nargs="+", default=["onnxruntime", "openvino"], metavar="NAME")
-    parser.add_argument("--round-to", type=int, default=8, help="channels are multiples of this")
+    parser.add_argument(
+        "--round-to",
+        type=int,
+        default=cpu_features().floats_at_once,
+        help="channels are multiples of this (default: what this CPU's kernels take at once, %(default)s)",
+    )
     parser.add_argument("--scope", choices=("global", "uniform", "latency"), default="global", help="of pruning")
     parser.add_argument("--side", type=int, help="of the input, px (the network's own)")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")

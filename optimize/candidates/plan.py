@@ -7,6 +7,7 @@ from model_zoo.bundle import Bundle
 from optimize.candidates.steps import Content
 from optimize.errors import RecipeError
 from optimize.search.options import Span
+from server.backends.cpu_features import cpu_features
 
 if TYPE_CHECKING:
     from optimize.candidates.recipe import CandidateEntry
@@ -57,8 +58,9 @@ def plan(parent: Bundle, epochs: int) -> list[Content]:
     if is_stranger:
         return found
     recover = {"name": "finetune", "epochs": epochs}
+    widths = {"round_to": cpu_features().floats_at_once}
     for share in SHARES:
-        steps = [{"name": "prune", "macs": share}, recover]
+        steps = [{"name": "prune", "macs": share, **widths}, recover]
         found += _with_int8(f"macs{round(100 * share)}", steps)
     for side in _sides(parent):
         found += _with_int8(f"px{side}", [{"name": "resize", "height": side}, recover])
@@ -88,6 +90,7 @@ def search_space(parent: Bundle, candidates: Sequence["CandidateEntry"]) -> dict
         "prune": Span(choices=[True, False]),
         "prune.macs": Span(low=0.2, high=0.9, step=0.05, when={"prune": True}),
         "prune.criterion": Span(choices=["l2", "taylor", "fpgm"], when={"prune": True}),
+        "prune.round_to": Span(choices=[8, 16], when={"prune": True}),
         "prune.scope": Span(choices=["global", "latency"], when={"prune": True}),
         "finetune.epochs": Span(choices=[epochs, 2 * epochs]),
         "quantize_int8": Span(choices=[True, False]),

@@ -39,6 +39,11 @@ class CpuFeatures:
         return self.amx_bf16 or "avx512_bf16" in self.flags
 
     @property
+    def floats_at_once(self) -> int:
+        """Engines' kernels take so many channels at a time: 8, and with the wider vectors of AVX-512 16."""
+        return 16 if "avx512f" in self.flags else 8
+
+    @property
     def saturates_u8s8(self) -> bool:
         """Whether unsigned × signed 8-bit products may be cut off at 16 bits (``vpmaddubsw``); True when in doubt."""
         return self.x86 and not self.vnni

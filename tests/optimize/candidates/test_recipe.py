@@ -10,10 +10,12 @@ import pytest
 
 from model_zoo.bundle import Bundle, read_bundle
 from model_zoo.store import shipped_store
+from optimize.candidates import plan as planning
 from optimize.candidates.plan import plan, search_space
 from optimize.candidates.recipe import parse_optimize_recipe
 from optimize.errors import RecipeError
 from optimize.training.recipe_file import to_toml
+from server.backends.cpu_features import CpuFeatures
 from tests.optimize.candidates.small import INT8, content, recipe
 
 
@@ -70,6 +72,17 @@ def test_of_a_float16_parent_a_float32_one_is_tried_and_everything_else_starts_t
     assert [one["name"] for one in planned] == ["int8", "float32", "clustered"]
     assert {one["steps"][0]["name"] for one in planned} == {"float32"}
     assert next(iter(search_space(half, ()))) == "float32"
+
+
+@pytest.mark.parametrize(("flags", "width"), [({"avx2"}, 8), ({"avx2", "avx512f"}, 16)])
+def test_the_plan_cuts_to_widths_that_this_cpu_takes_at_once(
+    flags: set[str], width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "cpu_features", lambda: CpuFeatures("test", "x86_64", frozenset(flags)))
+    planned = plan(read_bundle(Path(content(tmp_path)["model"])), 2)
+    cuts = [step["round_to"] for one in planned for step in one["steps"] if step["name"] == "prune"]
+    assert cuts
+    assert set(cuts) == {width}
 
 
 @pytest.mark.parametrize("side", [28, 96, 128, 160, 224, 320])

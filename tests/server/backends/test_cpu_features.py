@@ -29,6 +29,8 @@ def test_the_first_processor_speaks_for_all(tmp_path: Path, monkeypatch: pytest.
     assert found.model == "Intel(R) Xeon(R) Platinum 8480+"
     assert found.vnni
     assert found.amx_bf16
+    assert found.multiplies_bf16
+    assert found.floats_at_once == 16
     assert not found.saturates_u8s8
     assert found.told == ("avx2", "avx512f", "vnni", "amx_int8", "amx_bf16")
 
