@@ -18,9 +18,11 @@ around work that is waited for; ``--seconds`` is per figure.
 """
 
 import argparse
+import json
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
@@ -36,7 +38,7 @@ from benchmarks.gpu_onnxruntime import engine_rows
 from benchmarks.gpu_server import server
 from benchmarks.gpu_subject import COPIED_BYTES, Figures, Subject, median_s, probe_copy, repeated_s
 from benchmarks.loads import photos
-from benchmarks.machine import add_json_flag, publish
+from benchmarks.machine import add_json_flag, machine, publish
 from model_zoo.architectures import build, input_spec
 from model_zoo.export import Provenance, export_bundle
 from model_zoo.header import PictureLimits, read_header
@@ -46,6 +48,7 @@ from model_zoo.store import Store
 from server.backends import BackendOptions
 from server.backends.onnxruntime_providers import cuda_is_available
 from server.backends.torch_engine.backend import device_for
+from server.backends.torch_engine.device import TorchDevice
 from server.backends.torch_engine.modes import MODES, RECORDED
 from server.backends.torch_engine.resizing import Resizing
 from server.backends.torch_engine.runner import TorchRunner
@@ -138,7 +141,7 @@ def resize(subject: Subject) -> list[Figures]:
     runner = subject.runner("graph" if subject.device.records else "eager")
     rows: list[Figures] = []
     for exact in (True, False):
-        resizing = Resizing(spec, max(subject.sizes), PACKED_BYTES, subject.device, exact=exact)
+        resizing = Resizing(spec, max(subject.sizes), PACKED_BYTES, runner.device, exact=exact)
         runner.let_resize(resizing)
         each = [_resized(subject, runner, resizing, stored, reference, best, size) for size in subject.sizes]
         rows += [{"exact": exact} | row for row in each]
@@ -228,6 +231,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="of batches")
     parser.add_argument("--modes", nargs="+", choices=MODES, help="ways to run (default: all that the device has)")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each figure")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="JSON of what is done so far, written after every stage"
+    )
     add_json_flag(parser)
     return parser
 
@@ -258,11 +264,16 @@ def subject_of(flags: argparse.Namespace, folder: Path) -> Subject:
         store = Path(with_float_models(config).store)
         bundle = Store(store).open(flags.model)
     threads = len(os.sched_getaffinity(0))
+
+    def new_device() -> TorchDevice:
+        return device_for(BackendOptions(flags.device, threads))
+
     return Subject(
         bundle=bundle,
         store=store,
         place=flags.device,
-        device=device_for(BackendOptions(flags.device, threads)),
+        new_device=new_device,
+        device=new_device(),
         threads=threads,
         pictures=photos(flags.images),
         sizes=sorted(flags.sizes),
@@ -286,9 +297,10 @@ def shown(value: object) -> str:
     return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def main() -> None:
-    """Run the stages, print what they found."""
+def main() -> int:
+    """Run the stages, print what they found; 1 where one failed."""
     flags = make_parser().parse_args()
+    failed = False
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         subject = subject_of(flags, folder)
@@ -303,15 +315,22 @@ def main() -> None:
         lines = [f"{subject.bundle.spec.name} on {subject.place}, {len(subject.pictures)} pictures"]
         for stage in [name for name in STAGES if name in flags.stages]:
             print(f"{stage} …", file=sys.stderr, flush=True)
-            found = acts[stage](subject)
+            try:
+                found = acts[stage](subject)
+            except Exception as error:  # noqa: BLE001 - a GPU's time is dear: the other stages go on
+                traceback.print_exc()
+                found, failed = {"failed": " ".join(str(error).split())[:400]}, True
             result[stage] = found
+            if flags.out:
+                flags.out.write_text(json.dumps({"machine": machine(), **result}, indent=2))
             rows = found if isinstance(found, list) else [found]
             lines += ["", stage]
             lines += (
                 table(rows) if len(rows) > 1 else [f"  {name:<24} {shown(value)}" for name, value in rows[0].items()]
             )
     publish(result, lines, as_json=flags.json)
+    return int(failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,6 +17,7 @@ from server.backends.torch_engine.runner import prepare
 from server.load.run import ClosedLoop, LoadPlan, OpenLoop
 from server.percentiles import nearest_rank
 
+READY_WITHIN_S = 900.0  # compiling for every size takes minutes, once
 SHARE = 0.7  # of the closed loop's rate
 TOGETHER = 32
 PHOTO = (640, 480)
@@ -29,13 +30,14 @@ def server(subject: Subject) -> list[Figures]:
     flags = ["--store", str(subject.store), "--device", subject.place, "--backend", "torch"]
     flags += ["--model", f"{subject.bundle.spec.name}/{subject.bundle.spec.version}", "--max-queue-wait-ms", "5000"]
     flags += ["--max-queue-images", str(2 * waiting + 8 * TOGETHER)]
+    flags += ["--backend-option", f"torch.mode={subject.modes[0]}"]
     kinds = {
         "jpeg": (subject.pictures, 1),
         f"jpeg {PHOTO[0]}x{PHOTO[1]}": ([photo_of(data) for data in subject.pictures], 1),
         f"raw x{TOGETHER}": (pixels_of(subject), TOGETHER),
     }
     rows: list[Figures] = []
-    with Served(*flags) as served:
+    with Served(*flags, ready_within_s=READY_WITHIN_S) as served:
         for kind, (bodies, images) in kinds.items():
             row = _loaded(subject, served, bodies, images, max(2, waiting // images))
             share = row["images_per_s"] / engine_per_s
@@ -63,7 +65,7 @@ def _loaded(subject: Subject, served: Served, bodies: list[bytes], images: int, 
 def _engine_per_s(subject: Subject) -> float:
     """Pictures a second of the largest size, pixels there already, in the first way that the server would take."""
     size = max(subject.sizes)
-    runner = prepare(subject.network(), subject.bundle.spec.input, size, lambda: subject.device, subject.modes)
+    runner = prepare(subject.network(), subject.bundle.spec.input, size, subject.new_device, subject.modes[:1])
     with torch.inference_mode():
         return size / repeated_s(subject, lambda: runner.launch(size))
 

@@ -29,6 +29,7 @@ class Subject:
     bundle: Bundle
     store: Path
     place: str
+    new_device: Callable[[], TorchDevice]
     device: TorchDevice
     threads: int
     pictures: list[bytes]
@@ -47,8 +48,8 @@ class Subject:
         return pixel_network(self.bundle, precision).to(self.device.place)
 
     def runner(self, mode: Mode) -> TorchRunner:
-        """Prepared for the largest size."""
-        return TorchRunner(self.network(), self.bundle.spec.input, max(self.sizes), self.device, mode)
+        """Prepared for the largest size, on a queue of its own: a recording that failed may have spoilt the last."""
+        return TorchRunner(self.network(), self.bundle.spec.input, max(self.sizes), self.new_device(), mode)
 
     def inputs(self) -> NDArray[np.uint8]:
         """The pictures at the model's size: (N, H, W, C)."""

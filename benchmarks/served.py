@@ -26,13 +26,19 @@ def free_port() -> int:
 class Served:
     """Context manager: starts the server, waits for ``/readyz``, always ends it by its process id."""
 
-    def __init__(self, *flags: str, program: tuple[str, ...] = ("quickeye", "serve")) -> None:
+    def __init__(
+        self,
+        *flags: str,
+        program: tuple[str, ...] = ("quickeye", "serve"),
+        ready_within_s: float = READY_WITHIN_S,
+    ) -> None:
         """Prepare ``quickeye serve``, or another module, with ``flags``; host and port are chosen here."""
         self._program = program
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.start_to_ready_s = 0.0
         self._flags = flags
+        self._ready_within_s = ready_within_s
         self._process: subprocess.Popen[bytes] | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
 
@@ -43,7 +49,7 @@ class Served:
         self._process = subprocess.Popen([*command, *self._flags], cwd=root, stdout=self._log, stderr=self._log)
         try:
             while not self._is_ready():
-                if self._process.poll() is not None or time.perf_counter() - began > READY_WITHIN_S:
+                if self._process.poll() is not None or time.perf_counter() - began > self._ready_within_s:
                     raise RuntimeError(f"the server did not get ready:\n{self.log()}")
                 time.sleep(POLL_S)
         except BaseException:

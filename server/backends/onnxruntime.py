@@ -120,8 +120,9 @@ def load(bundle: Bundle, options: BackendOptions) -> Backend:
 
     def open_session(asked: Sequence[Provider]) -> _WholeSession:
         try:
-            session = runtime.InferenceSession(data, settings, providers=[(one.name, one.options) for one in asked])
-            session.disable_fallback()
+            named = [(one.name, one.options) for one in asked]
+            # With the fallback it would take the CPU, and keep the reason to itself.
+            session = runtime.InferenceSession(data, settings, providers=named, enable_fallback=0)
         except faults as error:
             raise BackendLoadError(f"onnxruntime does not take the graph: {short(error)}") from error
         _refuse_other_provider(asked[0], session.get_providers())

@@ -104,13 +104,16 @@ def _options(name: str, extras: dict[str, str], *, is_int8: bool) -> dict[str, s
 
 
 def _tensorrt_options(extras: dict[str, str], *, is_int8: bool) -> dict[str, str]:
-    """With 8 bits, what stays in float is in half precision, unless that is set otherwise."""
+    """With 8 bits, what stays in float is in half precision, unless that is set otherwise.
+
+    Where CUDA's provider takes 1, TensorRT's takes True and nothing else.
+    """
     found = {
         "device_id": extras.get("device_id", "0"),
-        "trt_fp16_enable": str(int(as_flag("onnxruntime.trt_fp16", extras.get("trt_fp16", str(int(is_int8)))))),
+        "trt_fp16_enable": str(as_flag("onnxruntime.trt_fp16", extras.get("trt_fp16", str(int(is_int8))))),
     }
     if is_int8:  # without it TensorRT builds no engine of a graph with codes; their scales are in the graph
-        found["trt_int8_enable"] = "1"
+        found["trt_int8_enable"] = "True"
     if folder := extras.get("trt_cache"):
-        found |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder, "trt_timing_cache_enable": "1"}
+        found |= {"trt_engine_cache_enable": "True", "trt_engine_cache_path": folder, "trt_timing_cache_enable": "True"}
     return found

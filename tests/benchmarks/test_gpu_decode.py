@@ -16,7 +16,7 @@ from tests.server.fake_jpeg_decoder import FakeJpegDecoder
 def subject_of(store: Path) -> Subject:
     files = [encode(picture(90, 60), "jpeg"), encode(picture(64, 48), "png"), encode(picture(60, 90), "jpeg")]
     bundle = MeanColour(height=32, width=24).write(store)
-    return Subject(bundle, store, "cpu", CpuDevice(1), 1, files, [1, 2, 4], ["eager"], 0.01)
+    return Subject(bundle, store, "cpu", lambda: CpuDevice(1), CpuDevice(1), 1, files, [1, 2, 4], ["eager"], 0.01)
 
 
 def test_every_racer_has_a_row_for_each_of_the_two_largest_sizes(

@@ -17,8 +17,9 @@ from server.backends.batches import refuse_odd_batch
 from server.backends.bound.memory import Outputs, SharedMemory
 from server.backends.bound.own_thread import OwnThread
 from server.backends.bound.runner import BoundRunner
-from server.backends.bound.session import Faults, ran_out_of_memory, short
+from server.backends.bound.session import Faults, short
 from server.backends.buckets import in_parts
+from server.backends.cuda_process import ran_out_of_memory
 from server.backends.errors import BackendError
 
 
@@ -102,7 +103,10 @@ class BoundBackend:
         """
         runner = self._open()
         try:
-            answers = self._thread.run(lambda: runner.run_lent(pixels))
+            given = memory.take_over(pixels) if isinstance(memory := runner.memory, SharedMemory) else pixels
+            answers = self._thread.run(lambda: runner.run_lent(given))
+            if isinstance(memory, SharedMemory):
+                memory.hand_over(answers)
         except self._faults as error:
             raise BackendError(f"onnxruntime failed on pixels of the device: {short(error)}") from error
         return tuple(answers[name] for name in self._names[explain])

@@ -82,6 +82,16 @@ class SharedMemory(Memory, Protocol):
             BackendError: other pixels, or on another device.
         """
 
+    def take_over(self, pixels: object) -> object:
+        """The same pixels for ``lend``, which another thread may call: to be called by the thread that has them.
+
+        Raises:
+            Exception: what has no DLPack.
+        """
+
+    def hand_over(self, answers: Mapping[str, object]) -> None:
+        """Answers of ``lend`` are used by the calling thread from now on."""
+
     def let_resize(self, spec: InputSpec, *, exact: bool) -> None:
         """Take memory for decoded pictures, and hold a few of them, resized, against the reference.
 

@@ -15,7 +15,6 @@ Three rules of the runtime's shape this:
 """
 
 import logging
-import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,15 +22,15 @@ from numpy.typing import NDArray
 
 from model_zoo.preprocess import Stored
 from server.backends.bound.memory import Device, Layout, Outputs, SharedMemory
-from server.backends.bound.session import Binding, BoundSession, Runtime, ran_out_of_memory
+from server.backends.bound.session import Binding, BoundSession, Runtime
 from server.backends.buckets import Buckets
+from server.backends.cuda_process import RECORDING, ran_out_of_memory
 from server.backends.errors import BackendError
 
 log = logging.getLogger("quickeye.backends")
 
 AGREEMENT = 0.02  # of the largest value of an output
 UNRECORDED = "-1"
-_recording = threading.Lock()
 
 
 class BoundRunner:
@@ -124,7 +123,7 @@ class BoundRunner:
             self.memory.bind(binding, size)
             self._options[size] = self._runtime.run_options(self._entries(str(size)))
             if self._recorded:
-                with _recording:
+                with RECORDING:
                     self._record(size)
             else:
                 self._launch(size)

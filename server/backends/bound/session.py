@@ -10,13 +10,8 @@ from server.backends.onnxruntime_providers import Provider
 Faults = tuple[type[Exception], ...]
 PIXELS, ANSWERS = "uint8", "float32"  # what goes in, what comes out
 
+
 # Its arena's, CUDA's own name for it, cuDNN's and cuBLAS's; each in small letters.
-_OUT_OF_MEMORY = (
-    "failed to allocate memory", "cuda_error_out_of_memory", "out of memory", "cudaerrormemoryallocation",
-    "status_alloc_failed",
-)  # fmt: skip
-
-
 class Value(Protocol):
     """``onnxruntime.OrtValue``."""
 
@@ -72,12 +67,6 @@ class Runtime:
             options.add_run_config_entry(key, value)
         found: object = options
         return found
-
-
-def ran_out_of_memory(error: Exception) -> bool:
-    """Whether a run failed for want of the device's memory: there is no exception of its own for it."""
-    text = str(error).lower()
-    return any(words in text for words in _OUT_OF_MEMORY)
 
 
 def short(error: Exception) -> str:

@@ -20,7 +20,7 @@ from server.backends.extras import as_flag
 from server.backends.onnxruntime_providers import NAMES, Provider
 
 CUDA, TENSORRT = NAMES["cuda"], NAMES["tensorrt"]
-_RECORDS = {CUDA: "enable_cuda_graph", TENSORRT: "trt_cuda_graph_enable"}
+_RECORDS = {CUDA: ("enable_cuda_graph", "1"), TENSORRT: ("trt_cuda_graph_enable", "True")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,12 @@ def _options(name: str, first: bool, way: Way, stream: int) -> dict[str, str]:
     if name not in _RECORDS:
         return found
     if way.recorded and first:
-        found[_RECORDS[name]] = "1"
+        setting, yes = _RECORDS[name]
+        found[setting] = yes
     if way.channels_last and name == CUDA:
         found["prefer_nhwc"] = "1"
     if stream:
-        found |= {"has_user_compute_stream": "1", "user_compute_stream": str(stream)}
+        found["user_compute_stream"] = str(stream)
+        if name == CUDA:  # TensorRT's provider has no such setting
+            found["has_user_compute_stream"] = "1"
     return found

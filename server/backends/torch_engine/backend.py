@@ -31,6 +31,7 @@ from model_zoo.spec import InputSpec
 from server.backends import Backend, BackendOptions, Ranked, output_names
 from server.backends.batches import batch_limit, refuse_odd_batch
 from server.backends.buckets import in_parts
+from server.backends.cuda_process import ran_out_of_memory
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError
 from server.backends.extras import as_decode, as_number, own_extras
 from server.backends.ragged import supports
@@ -142,7 +143,9 @@ class TorchBackend:
         try:
             try:
                 return _all(runner, run, pictures)
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not (isinstance(error, torch.OutOfMemoryError) or ran_out_of_memory(error)):
+                    raise
                 if not runner.lower(runner.buckets.fit(min(images, runner.buckets.largest))):
                     raise
             return _all(runner, run, pictures)

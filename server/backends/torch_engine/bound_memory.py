@@ -10,7 +10,7 @@ Tensors that torch, or anything that speaks DLPack, already has on the device ar
 handed out where they were written (``lend``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -74,9 +74,21 @@ class TorchMemory:
         """See ``Memory``."""
         self._bind(binding, self.pixels[:size], {name: whole[:size] for name, whole in self._answers.items()})
 
+    def take_over(self, pixels: object) -> Tensor:
+        """See ``SharedMemory``: who made them finishes before this thread's queue goes on, and that before ours."""
+        given: Tensor = from_dlpack(pixels)
+        self.device.follow()
+        return given
+
+    def hand_over(self, answers: Mapping[str, object]) -> None:
+        """See ``SharedMemory``."""
+        for one in answers.values():
+            if isinstance(one, Tensor):
+                self.device.hand_over(one)
+
     def lend(self, binding: Binding, pixels: object) -> tuple[object, dict[str, object]]:
         """See ``SharedMemory``."""
-        with self.device.stream():  # who made the pixels is told to finish them before this stream goes on
+        with self.device.stream():
             given = from_dlpack(pixels)
             if given.dtype != torch.uint8 or given.shape[1:] != self._layout.picture or not given.is_contiguous():
                 wanted = f"contiguous uint8 (N, {', '.join(map(str, self._layout.picture))})"

@@ -6,6 +6,7 @@ that fails when asked to.
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
@@ -13,10 +14,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from server.backends.cuda_process import RECORDING
+
 Launch = Callable[[], None]
 
 WARM_UPS = 3  # runs before one is recorded: libraries choose their kernels and take their memory in the first
-_recording = threading.Lock()  # one at a time in a process: a recording sees what other threads allocate
+_STREAMS = 32  # torch hands out so many on a device, in turns
+_drawing = threading.Lock()
+_living: "weakref.WeakSet[CudaDevice]" = weakref.WeakSet()
 
 
 class TorchDevice(Protocol):
@@ -30,6 +35,12 @@ class TorchDevice(Protocol):
 
     def stream(self) -> AbstractContextManager[object]:
         """Inside, work goes to this instance's own queue of the device."""
+
+    def follow(self) -> None:
+        """What the calling thread asked the device for so far comes before what this queue is asked for next."""
+
+    def hand_over(self, made: Tensor) -> None:
+        """Made on this queue, and read by what the calling thread asks for: its memory is not used again before."""
 
     def record(self, work: Launch) -> Launch:
         """Run ``work`` a few times, then write down what it asks of the device; what is returned asks it again."""
@@ -69,6 +80,12 @@ class CpuDevice:
             self._set.done = True
         return nullcontext()
 
+    def follow(self) -> None:
+        """Everything is done when it is asked for."""
+
+    def hand_over(self, made: Tensor) -> None:
+        """So is this."""
+
     def record(self, work: Launch) -> Launch:
         """A CPU has no graphs.
 
@@ -99,7 +116,7 @@ class CudaDevice:
 
     def __init__(self, number: int) -> None:
         self.place = torch.device("cuda", number)
-        self._stream = torch.cuda.Stream(self.place)  # type: ignore[no-untyped-call]
+        self._stream = self._own_stream()
         self._pool = torch.cuda.graph_pool_handle()
         self._done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         self._marks: dict[str, torch.cuda.Event] = {}
@@ -108,6 +125,25 @@ class CudaDevice:
         """Pinned."""
         return torch.empty(shape, dtype=dtype, pin_memory=True)
 
+    def _own_stream(self) -> torch.cuda.Stream:
+        """One that no living instance has, while there are such: recordings hold all that is asked of their stream."""
+        with _drawing:
+            taken = {one._stream.cuda_stream for one in _living if one.place == self.place}
+            for _ in range(_STREAMS):
+                self._stream = torch.cuda.Stream(self.place)  # type: ignore[no-untyped-call]
+                if self._stream.cuda_stream not in taken:
+                    break
+            _living.add(self)
+            return self._stream
+
+    def follow(self) -> None:
+        """The instance's queue waits for what the calling thread has asked for so far."""
+        self._stream.wait_stream(torch.cuda.current_stream(self.place))
+
+    def hand_over(self, made: Tensor) -> None:
+        """Memory made on the instance's queue is used by the calling thread's from now on."""
+        made.record_stream(torch.cuda.current_stream(self.place))
+
     def stream(self) -> AbstractContextManager[object]:
         """This instance's."""
         return torch.cuda.stream(self._stream)
@@ -115,13 +151,17 @@ class CudaDevice:
     def record(self, work: Launch) -> Launch:
         """A CUDA graph, from the instance's pool."""
         graph = torch.cuda.CUDAGraph()
-        with _recording:
+        with RECORDING:
             with torch.cuda.stream(self._stream):
                 for _ in range(WARM_UPS):
                     work()
             self._stream.synchronize()
             try:
-                with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
+                as_before = torch.cuda.stream(torch.cuda.current_stream(self.place))
+                with (
+                    as_before,  # a recording that fails would leave its own set
+                    torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"),
+                ):
                     work()
             except RuntimeError as error:
                 if isinstance(error.__context__, torch.OutOfMemoryError):  # ending the recording failed because of it

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from server.backends.torch_engine.calls import CALLS
+
 CLOSE = 1e-4  # of the largest pooled feature: what tells a mean over all places from anything else
 
 
@@ -34,7 +36,9 @@ def traced(network: nn.Module) -> fx.GraphModule:
         Exception: of many kinds, where the network decides by values what it calls.
     """
     network = copy.deepcopy(network).eval()
-    module = fx.GraphModule(network, _Tracer().trace(network))
+    with CALLS.tracing():
+        graph = _Tracer().trace(network)
+    module = fx.GraphModule(network, graph)
     modules = dict(module.named_modules())
     for convolution, norm in _pairs(module.graph, modules):
         _fold(modules[convolution], modules[norm])

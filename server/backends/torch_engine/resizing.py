@@ -37,6 +37,8 @@ class Resizing:
         self._bytes = torch.empty_like(self._bytes_here, device=device.place)
         self._table = torch.empty_like(self._table_here, device=device.place)
         self._packer = Packer(spec, self._bytes_here.numpy(), self._table_here.numpy(), exact=exact)
+        with device.stream():  # rows that say where nothing lies: a recording begins by running all of them
+            self._table.copy_(self._table_here)
         self._decoded_there: list[Tensor] = []  # of the batch that is packed, and where they belong
         self._places_there: list[Tensor] = []
 

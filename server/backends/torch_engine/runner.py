@@ -22,7 +22,9 @@ from model_zoo.spec import InputSpec
 from server.backends import Ranked
 from server.backends.batches import sizes_up_to
 from server.backends.buckets import Buckets
+from server.backends.cuda_process import ran_out_of_memory
 from server.backends.errors import BackendError, BackendLoadError
+from server.backends.torch_engine.calls import CALLS
 from server.backends.torch_engine.device import Launch, TorchDevice
 from server.backends.torch_engine.memory import BatchMemory
 from server.backends.torch_engine.modes import Mode, compiled
@@ -78,7 +80,7 @@ class TorchRunner:
         with torch.inference_mode(), self.device.stream():
             count, stages = self._run(pictures)
             self._memory.logits_out(count)
-            maps = self._network.maps(self._memory.pixels[:count]).cpu().numpy() if explain else None
+            maps = self._maps(count) if explain else None
             self._finish(stages)
             return self._memory.logits_here(count), maps
 
@@ -159,10 +161,17 @@ class TorchRunner:
         self._times.end("copy_out")
         self._times.finish(stages)
 
+    def _maps(self, count: int) -> NDArray[np.float32]:
+        with CALLS.calling():
+            maps = self._network.maps(self._memory.pixels[:count])
+        found: NDArray[np.float32] = maps.cpu().numpy()
+        return found
+
     def _answer(self, size: int) -> None:
         """Pixels → logits and best classes."""
         memory = self._memory
-        memory.logits[:size].copy_(self._forward(memory.pixels[:size]))
+        with CALLS.calling():
+            memory.logits[:size].copy_(self._forward(memory.pixels[:size]))
         memory.rank(size)
 
     def _resize_and_answer(self, size: int) -> None:
@@ -184,11 +193,11 @@ class TorchRunner:
             with torch.inference_mode():
                 self._launches[size] = self.device.record(work) if self._records else work
                 self._refuse_other_answers(size)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
             self._launches.pop(size, None)
-            if not self.buckets.lower(size):
+            is_memory = isinstance(error, torch.OutOfMemoryError) or ran_out_of_memory(error)
+            if not (is_memory and self.lower(size)):
                 raise
-            self.device.release()
             log.warning("no memory for batches of %d pictures: at most %d run together", size, self.buckets.largest)
 
     def _refuse_other_answers(self, size: int, resizing: Resizing | None = None) -> None:

@@ -165,7 +165,7 @@ def test_providers_are_configured_by_their_short_names(bundle: Bundle) -> None:
     found = choose_providers(WITH_CUDA, bundle.spec, BackendOptions("cuda"), extras)  # type: ignore[arg-type]
     assert [one.name.removesuffix("ExecutionProvider") for one in found] == ["Tensorrt", "CUDA", "CPU"]
     assert [one.device for one in found] == ["cuda", "cuda", "cpu"]
-    assert found[0].options["trt_fp16_enable"] == "1"
+    assert found[0].options["trt_fp16_enable"] == "True"
     assert found[0].options["trt_engine_cache_path"] == "/tmp/engines"
     assert found[1].options["device_id"] == "1"
 
@@ -220,7 +220,7 @@ def test_tensorrt_takes_a_bundle_with_a_twin_and_nothing_else_does(store: Path) 
     assert found.read_twin() == made.twin
     extras = {"providers": "tensorrt"}
     first, *_ = choose_providers(runtime, found.spec, BackendOptions("cuda"), extras, has_twin=found.has_twin)  # type: ignore[arg-type]
-    assert (first.options["trt_int8_enable"], first.options["trt_fp16_enable"]) == ("1", "1")
+    assert (first.options["trt_int8_enable"], first.options["trt_fp16_enable"]) == ("True", "True")
     extra = {"onnxruntime.providers": "tensorrt"}
     assert takes(found, "onnxruntime", on_gpu=True, extra=extra)
     assert not takes(found, "onnxruntime", on_gpu=True)
@@ -244,7 +244,9 @@ class WithTensorRT:
     def get_available_providers(self) -> list[str]:
         return list(NAMES.values())
 
-    def InferenceSession(self, data: bytes, settings: object, providers: list[tuple[str, dict[str, str]]]) -> object:
+    def InferenceSession(
+        self, data: bytes, settings: object, providers: list[tuple[str, dict[str, str]]], enable_fallback: int
+    ) -> object:
         self.asked.append((data, providers))
         session = onnxruntime.InferenceSession(data, settings, providers=[NAMES["cpu"]])
         session.get_providers = lambda: [name for name, _ in providers]
@@ -274,7 +276,7 @@ def test_tensorrt_opens_the_twin_and_the_cpu_the_graph(store: Path, tensorrt: Wi
     (first, providers), (second, on_cpu) = tensorrt.asked
     assert first == found.read_twin() != found.read_model()
     assert [name for name, _ in providers] == [NAMES["tensorrt"], NAMES["cuda"], NAMES["cpu"]]
-    assert providers[0][1] == {"device_id": "0", "trt_fp16_enable": "1", "trt_int8_enable": "1"}
+    assert providers[0][1] == {"device_id": "0", "trt_fp16_enable": "True", "trt_int8_enable": "True"}
     assert second == found.read_model()
     assert on_cpu == [(NAMES["cpu"], {})]
 
@@ -284,7 +286,7 @@ def test_tensorrt_opens_a_float_bundle_s_own_graph(store: Path, tensorrt: WithTe
     load(found, BackendOptions("cuda", extra=TWIN_OPTIONS)).close()
     ((data, providers),) = tensorrt.asked
     assert data == found.read_model()
-    assert providers[0][1] == {"device_id": "0", "trt_fp16_enable": "0"}
+    assert providers[0][1] == {"device_id": "0", "trt_fp16_enable": "False"}
 
 
 def test_a_twin_that_is_not_what_was_written_is_refused(store: Path, tensorrt: WithTensorRT) -> None:

@@ -39,8 +39,9 @@ class Library:
         return [TENSORRT, CUDA, CPU]
 
     def InferenceSession(
-        self, data: bytes, options: object, providers: list[tuple[str, dict[str, str]]]
+        self, data: bytes, options: object, providers: list[tuple[str, dict[str, str]]], enable_fallback: int
     ) -> FakeSession:
+        assert enable_fallback == 0
         self.asked.append(providers)
         running = [name for name, _ in providers] if self.starts else [CPU]
         return LibrarySession(
@@ -53,9 +54,6 @@ class LibrarySession(FakeSession):
     """One whose providers are those that were asked for."""
 
     running: list[str] = field(default_factory=list)
-
-    def disable_fallback(self) -> None:
-        """Nothing falls back."""
 
     def get_providers(self) -> list[str]:
         return self.running

@@ -1,5 +1,6 @@
 """Pictures and pixels that are on the device already: DLPack in and out, and resizing into the bound buffer."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from server.backends.bound.backend import BoundBackend
 from server.backends.bound.ways import Way
 from server.backends.errors import BackendError
 from server.backends.onnxruntime import load
+from server.backends.torch_engine.device import CpuDevice
 from tests.server.backends.bound.conftest import KIND, OpenCuda
 from tests.server.backends.bound.fake_cuda import pictures
 
@@ -47,6 +49,19 @@ def test_answers_handed_out_are_not_overwritten(opened: BoundBackend) -> None:
     opened.run_on_device(pictures(3))
     opened.run(pictures(4))
     np.testing.assert_allclose(np.from_dlpack(first), KIND.expected(pictures(2))[0], atol=2e-3)  # type: ignore[arg-type]
+
+
+def test_queues_of_the_device_follow_each_other_as_the_caller_s_thread_has_them(
+    opened: BoundBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another thread, another queue would be asked."""
+    told: list[tuple[str, int]] = []
+    monkeypatch.setattr(CpuDevice, "follow", lambda _: told.append(("follow", threading.get_ident())))
+    monkeypatch.setattr(CpuDevice, "hand_over", lambda *_: told.append(("hand over", threading.get_ident())))
+    opened.run_on_device(pictures(2))
+    here = threading.get_ident()
+    outputs = 3  # logits, embedding, maps
+    assert told == [("follow", here), *[("hand over", here)] * outputs]
 
 
 def test_a_slice_of_a_larger_tensor_is_not_copied(opened: BoundBackend) -> None:

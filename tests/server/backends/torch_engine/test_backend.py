@@ -1,5 +1,7 @@
 """The backend ``torch``: which bundles it takes, and that it answers as the engines that read the graph."""
 
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from server.backends.ragged.arguments import RaggedResize
 from server.backends.selection import open_backend, prove
 from server.backends.torch import load
 from server.backends.torch_engine.backend import TorchBackend
+from server.backends.torch_engine.fold import traced
 from server.backends.torch_engine.runner import Answered
 from tests.server.fake_bundles import MeanColour
 
@@ -87,9 +90,41 @@ def test_instances_share_their_weights(exported: Bundle) -> None:
     assert len(second.run(pictures(exported, 2))[0]) == 2
 
 
-def test_out_of_memory_lowers_the_limit_and_the_batch_is_answered(
+def test_models_that_serve_answer_while_another_is_traced(
     opened: TorchBackend, exported: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Tracing takes the place of every module's call; here it stays there until the other thread has had its time."""
+    batch = pictures(exported, 2)
+    expected = opened.run(batch, explain=True)
+    tracing, asked = threading.Event(), threading.Event()
+    answered: list[tuple[NDArray[np.float32], ...]] = []
+
+    class Slow(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            tracing.set()
+            asked.wait(10)
+            time.sleep(0.2)
+            return x + 1
+
+    def ask() -> None:
+        tracing.wait(10)
+        asked.set()
+        answered.append(opened.run(batch, explain=True))
+
+    other = threading.Thread(target=ask)
+    other.start()
+    traced(Slow())
+    other.join(30)
+    ((logits, maps),) = answered
+    np.testing.assert_array_equal(logits, expected[0])
+    np.testing.assert_array_equal(maps, expected[1])
+
+
+@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, RuntimeError])
+def test_out_of_memory_lowers_the_limit_and_the_batch_is_answered(
+    kind: type[RuntimeError], opened: TorchBackend, exported: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch's own allocator has an exception for it, CUDA and its libraries have words."""
     batch = pictures(exported, 4)
     before = opened.run(batch)[0]
     runner = opened._runner
@@ -98,7 +133,7 @@ def test_out_of_memory_lowers_the_limit_and_the_batch_is_answered(
 
     def run(part: NDArray[np.uint8], explain: bool) -> Answered:
         if len(part) > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise kind("CUDA out of memory")
         return whole(part, explain)
 
     monkeypatch.setattr(runner, "run", run)
