@@ -14,12 +14,11 @@ from model_zoo.store import Store
 from optimize.candidates.bench import Bench
 from optimize.candidates.reference_check import reference_check
 from optimize.passes import PassConfig, load_pass
+from optimize.passes.float16 import Float16
 from optimize.passes.pictures import Pictures
 
 # Of what reads pictures, rewrites graphs and says what they mean.
 TOOLS = ("numpy", "onnx", "pillow")
-# What a bundle's numbers are, where a pass changes that.
-_PRECISION: dict[str, Precision] = {"quantize_int8": "int8"}
 
 
 def apply_pass(name: str, config: PassConfig, bundle: Bundle, bench: Bench, folder: Path) -> Bundle:
@@ -30,7 +29,7 @@ def apply_pass(name: str, config: PassConfig, bundle: Bundle, bench: Bench, fold
         BundleError: the store refused.
     """
     model, twin = _transformed(name, config, bundle.read_model(), bench.calibration(bundle.spec.input))
-    precision = _PRECISION.get(name, bundle.spec.precision)
+    precision = _precision(name, config, bundle.spec.precision)
     draft = BundleDraft(
         name=bundle.spec.name,
         input=bundle.spec.input,
@@ -46,6 +45,15 @@ def apply_pass(name: str, config: PassConfig, bundle: Bundle, bench: Bench, fold
         lineage=Lineage(tools={**bundle.manifest.lineage.tools, **{tool: _version(tool) for tool in TOOLS}}),
     )
     return Store(folder / "store").write(draft)
+
+
+def _precision(name: str, config: PassConfig, before: Precision) -> Precision:
+    """What a bundle's numbers are after a pass."""
+    if before == "int8" or name == "quantize_int8":
+        return "int8"
+    if isinstance(config, Float16) and config.form == "compute":
+        return "fp16"
+    return "fp32" if name == "float32" else before
 
 
 def _transformed(name: str, config: PassConfig, model: bytes, pictures: Pictures) -> tuple[bytes, bytes | None]:

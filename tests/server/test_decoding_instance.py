@@ -1,6 +1,6 @@
 """An instance whose engine decodes JPEGs, from files to answers: torch on the CPU with a decoder in nvJPEG's place."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def served(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(ARCHITECTURES, "mean_colour", "tests.server.mean_colour_network:mean_colour")
 
     def make(decoder: FakeJpegDecoder | None = None, kind: MeanColour = KIND) -> Instance:
-        def open_decoder(place: torch.device, channels: int) -> FakeJpegDecoder | None:
+        def open_decoder(place: torch.device, channels: int, kinds: Sequence[str]) -> FakeJpegDecoder | None:
             return decoder
 
         monkeypatch.setattr("server.backends.torch_engine.proven_decoder.open_decoder", open_decoder)

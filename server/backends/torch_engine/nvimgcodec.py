@@ -23,14 +23,21 @@ from server.backends.threads import available_cores
 
 LIBRARY = "nvidia.nvimgcodec"
 OPTIONS = ":fancy_upsampling=1"
-KINDS = ("HW_GPU_ONLY", "GPU_ONLY", "HYBRID_CPU_GPU")
+KINDS = ("HW_GPU_ONLY", "GPU_ONLY", "HYBRID_CPU_GPU")  # the chip's engines for JPEG, kernels, kernels and cores
 MOST_THREADS = 8  # of each instance; with engines for JPEG they read headers, without them also Huffman's code
 
 
 class NvImageCodec:
     """A ``JpegDecoder``."""
 
-    def __init__(self, library: ModuleType, place: torch.device, channels: int, stream: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        library: ModuleType,
+        place: torch.device,
+        channels: int,
+        stream: Callable[[], int],
+        kinds: Sequence[str] = KINDS,
+    ) -> None:
         """Open one.
 
         Args:
@@ -38,6 +45,7 @@ class NvImageCodec:
             place: the GPU.
             channels: of the model, 3 or 1.
             stream: gives the current one, as CUDA's number.
+            kinds: of ``KINDS``, who may decode.
         Raises:
             RuntimeError: the library has no decoder for this device.
         """
@@ -45,7 +53,7 @@ class NvImageCodec:
         self._decoder = library.Decoder(
             device_id=place.index or 0,
             max_num_cpu_threads=min(MOST_THREADS, available_cores()),
-            backends=[library.Backend(getattr(library.BackendKind, kind)) for kind in KINDS],
+            backends=[library.Backend(getattr(library.BackendKind, kind)) for kind in kinds],
             options=OPTIONS,
         )
         colours = library.ColorSpec.GRAY if channels == 1 else library.ColorSpec.SRGB
@@ -70,7 +78,7 @@ def _tensor(image: object | None) -> Tensor | None:
     return None if image is None else from_dlpack(image)
 
 
-def open_decoder(place: torch.device, channels: int) -> NvImageCodec:
+def open_decoder(place: torch.device, channels: int, kinds: Sequence[str] = KINDS) -> NvImageCodec:
     """For an instance on a GPU.
 
     Raises:
@@ -79,4 +87,4 @@ def open_decoder(place: torch.device, channels: int) -> NvImageCodec:
     """
     os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")  # it prints a line for every file that is broken
     library = import_module(LIBRARY)
-    return NvImageCodec(library, place, channels, lambda: int(torch.cuda.current_stream(place).cuda_stream))
+    return NvImageCodec(library, place, channels, lambda: int(torch.cuda.current_stream(place).cuda_stream), kinds)

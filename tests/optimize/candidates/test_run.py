@@ -88,6 +88,15 @@ def test_every_candidate_is_made_measured_and_judged(tmp_path: Path) -> None:
     assert all(name in page for name in by_name)
 
 
+def test_a_bundle_says_in_which_precision_it_computes(tmp_path: Path, measured: list[str]) -> None:
+    half, wide = {"name": "float16", "form": "compute"}, {"name": "float32"}
+    chains = {"half": [half], "stored": [{"name": "float16"}], "wide": [half, wide], "int8": [half, INT8]}
+    optimize(recipe(tmp_path, *({"name": name, "steps": steps} for name, steps in chains.items())), tmp_path / "run")
+    parent, *candidates = measured
+    assert parent == f"fp32 {SIDE}"
+    assert candidates == [f"{one} {SIDE}" for one in ("fp16", "fp32", "fp32", "int8")]
+
+
 def test_a_bundle_tells_where_it_comes_from(tmp_path: Path, measured: list[str]) -> None:
     optimize(recipe(tmp_path, budget={"max_drop": 100.0}), tmp_path / "run")
     bundle = Store(tmp_path / "run" / "store").open("stripes-int8")

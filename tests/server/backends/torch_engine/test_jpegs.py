@@ -1,7 +1,7 @@
 """JPEGs decoded on the device: the proof at load, the setting, and what becomes of pictures that lie there."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,7 +58,7 @@ def opened(bundle: Bundle, engine: str, monkeypatch: pytest.MonkeyPatch) -> Call
     """Loads the bundle with a decoder in place of nvJPEG."""
 
     def open_with(decoder: FakeJpegDecoder | Exception, **extra: str) -> DecodingBackend | None:
-        def open_decoder(place: torch.device, channels: int) -> FakeJpegDecoder:
+        def open_decoder(place: torch.device, channels: int, kinds: Sequence[str]) -> FakeJpegDecoder:
             if isinstance(decoder, Exception):
                 raise decoder
             return decoder
@@ -126,6 +126,19 @@ def test_what_fails_the_proof_is_not_used(
     broken.fails = RuntimeError("no driver\nhere")
     assert opened(broken) is None
     assert "JPEGs are decoded by the CPU: no driver here" in caplog.text
+
+
+def test_where_the_chip_s_engines_fail_the_proof_its_kernels_decode(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels = FakeJpegDecoder()
+
+    def open_decoder(place: torch.device, channels: int, kinds: Sequence[str]) -> FakeJpegDecoder:
+        return FakeJpegDecoder(fastupsample=True) if "HW_GPU_ONLY" in kinds else kernels
+
+    monkeypatch.setattr("server.backends.torch_engine.proven_decoder.open_decoder", open_decoder)
+    assert proven_decoder("torch", DEVICE, KIND.input, "auto", resizes=True) is kernels
+    assert "torch on cpu: the chip's JPEG engines are not used: decoded pixels differ" in caplog.text
 
 
 @pytest.mark.parametrize(("where", "level"), [("auto", logging.INFO), ("gpu", logging.WARNING)])
