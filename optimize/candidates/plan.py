@@ -1,11 +1,13 @@
 """What is tried where no recipe says: a plan for this parent, the cheap and the likely first."""
 
 from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 from model_zoo.bundle import Bundle
 from optimize.candidates.steps import Content
 from optimize.errors import RecipeError
+from optimize.passes.layer_weights import read_model
 from optimize.search.options import Span
 from server.backends.cpu_features import cpu_features
 
@@ -17,6 +19,9 @@ EPOCHS = 3
 # Candidates of the search after the plan, which time ends as a rule.
 MANY = 100
 SHARES = (0.75, 0.5, 0.35)
+# Layers that may lose two thirds need so many blocks of channels; with fewer, blocks are of ``NARROW``.
+BLOCKS = 4
+NARROW = 8
 # Of the parent's input side.
 SIDES = (6 / 7, 5 / 7)
 # Smaller pictures than this are not made smaller still.
@@ -58,9 +63,9 @@ def plan(parent: Bundle, epochs: int) -> list[Content]:
     if is_stranger:
         return found
     recover = {"name": "finetune", "epochs": epochs}
-    widths = {"round_to": cpu_features().floats_at_once}
+    block = _block(parent)
     for share in SHARES:
-        steps = [{"name": "prune", "macs": share, **widths}, recover]
+        steps = [{"name": "prune", "macs": share, "round_to": block}, recover]
         found += _with_int8(f"macs{round(100 * share)}", steps)
     for side in _sides(parent):
         found += _with_int8(f"px{side}", [{"name": "resize", "height": side}, recover])
@@ -106,6 +111,16 @@ def recovery_epochs(candidates: Sequence["CandidateEntry"]) -> int:
     """The longest of the recoveries by training; the usual length where there are none."""
     lengths = [step.choice.epochs for one in candidates for step in one.steps if step.name == "finetune"]
     return max(lengths, default=EPOCHS)
+
+
+def _block(parent: Bundle) -> int:
+    """Channels that this CPU's kernels take at once; of a narrow network 8, since wider steps could not cut it."""
+    wide = cpu_features().floats_at_once
+    if wide <= NARROW:
+        return wide
+    weights = (one for one in read_model(parent.read_model()).graph.initializer if len(one.dims) == 4)
+    channels = [int(one.dims[0]) for one in weights if one.dims[0] > 1]
+    return wide if channels and median(channels) >= BLOCKS * wide else NARROW
 
 
 def _with_int8(name: str, steps: list[Content]) -> list[Content]:

@@ -51,7 +51,7 @@ PROGRAMS = {
         ["rows", "parent_on"],
     ),
     "pruned_speed": (
-        ["--networks", "grey28_small", "--backends", "onnxruntime", "--seconds", "0.05"],
+        ["--networks", "grey28_small", "--backends", "onnxruntime", "--seconds", "0.05", "--round-to", "8"],
         ["rows", "round_to"],
     ),
     "faster_kernels": (

@@ -6,7 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from model_zoo.bundle import Bundle, read_bundle
 from model_zoo.store import shipped_store
@@ -74,12 +77,24 @@ def test_of_a_float16_parent_a_float32_one_is_tried_and_everything_else_starts_t
     assert next(iter(search_space(half, ()))) == "float32"
 
 
-@pytest.mark.parametrize(("flags", "width"), [({"avx2"}, 8), ({"avx2", "avx512f"}, 16)])
+@pytest.mark.parametrize(
+    ("flags", "channels", "width"),
+    [({"avx2"}, 96, 8), ({"avx2", "avx512f"}, 96, 16), ({"avx2", "avx512f"}, 63, 8), ({"avx2", "avx512f"}, None, 8)],
+)
 def test_the_plan_cuts_to_widths_that_this_cpu_takes_at_once(
-    flags: set[str], width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    flags: set[str], channels: int | None, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """``channels`` None: the small parent's own, of which multiples of 16 could not cut away half the work."""
     monkeypatch.setattr(planning, "cpu_features", lambda: CpuFeatures("test", "x86_64", frozenset(flags)))
-    planned = plan(read_bundle(Path(content(tmp_path)["model"])), 2)
+    parent = read_bundle(Path(content(tmp_path)["model"]))
+    if channels is not None:
+        weights = [numpy_helper.from_array(np.zeros((channels, 3, 1, 1), np.float32), f"w{n}") for n in range(3)]
+        model = onnx.helper.make_model(onnx.helper.make_graph([], "layers", [], [], weights))
+        parent = cast(
+            "Bundle",
+            SimpleNamespace(spec=parent.spec, weights_path=parent.weights_path, read_model=model.SerializeToString),
+        )
+    planned = plan(parent, 2)
     cuts = [step["round_to"] for one in planned for step in one["steps"] if step["name"] == "prune"]
     assert cuts
     assert set(cuts) == {width}
@@ -90,7 +105,7 @@ def test_a_plan_has_a_name_for_each(tmp_path: Path, side: int) -> None:
     made = content(tmp_path)
     parent = read_bundle(Path(made["model"]))
     spec = SimpleNamespace(input=parent.spec.input.at_size(side, side), precision="fp32", architecture="any")
-    planned = plan(cast("Bundle", SimpleNamespace(spec=spec, weights_path=Path())), 1)
+    planned = plan(cast("Bundle", SimpleNamespace(spec=spec, weights_path=Path(), read_model=parent.read_model)), 1)
     sides = {one["name"] for one in planned if one["name"].startswith("px") and not one["name"].endswith("int8")}
     assert len(parse_optimize_recipe({**made, "candidate": planned}).candidate) == len(planned)
     assert all(96 <= int(name[2:]) < side for name in sides)
