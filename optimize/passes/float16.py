@@ -12,7 +12,7 @@ conversion around every operator: correct, never faster. Activations beyond 6550
 compare the answers.
 
 No bfloat16: ONNX has no bfloat16 convolution before opset 22, and ONNX Runtime's CPU has none
-at all. Engines that gain by it (OpenVINO on CPUs with AMX) take float32 graphs and round by themselves.
+at all. Engines that gain by it (OpenVINO, on CPUs that multiply in it) take float32 graphs and round by themselves.
 """
 
 from typing import Literal

@@ -5,6 +5,7 @@ import threading
 # A recording sees what other threads do on the device, and starting one waits for the device, which ends another.
 RECORDING = threading.Lock()
 
+# ONNX Runtime's arena's, CUDA's own name for it, cuDNN's and cuBLAS's; each in small letters.
 _OUT_OF_MEMORY = (
     "failed to allocate memory", "cuda_error_out_of_memory", "out of memory", "cudaerrormemoryallocation",
     "status_alloc_failed",

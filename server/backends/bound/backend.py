@@ -103,10 +103,11 @@ class BoundBackend:
         """
         runner = self._open()
         try:
-            given = memory.take_over(pixels) if isinstance(memory := runner.memory, SharedMemory) else pixels
+            shared = runner.memory if isinstance(runner.memory, SharedMemory) else None
+            given = pixels if shared is None else shared.take_over(pixels)
             answers = self._thread.run(lambda: runner.run_lent(given))
-            if isinstance(memory, SharedMemory):
-                memory.hand_over(answers)
+            if shared is not None:
+                shared.hand_over(answers)
         except self._faults as error:
             raise BackendError(f"onnxruntime failed on pixels of the device: {short(error)}") from error
         return tuple(answers[name] for name in self._names[explain])

@@ -11,7 +11,6 @@ Faults = tuple[type[Exception], ...]
 PIXELS, ANSWERS = "uint8", "float32"  # what goes in, what comes out
 
 
-# Its arena's, CUDA's own name for it, cuDNN's and cuBLAS's; each in small letters.
 class Value(Protocol):
     """``onnxruntime.OrtValue``."""
 

@@ -31,11 +31,10 @@ from model_zoo.spec import InputSpec
 from server.backends import Backend, BackendOptions, Ranked, output_names
 from server.backends.batches import batch_limit, refuse_odd_batch
 from server.backends.buckets import in_parts
-from server.backends.cuda_process import ran_out_of_memory
 from server.backends.errors import BackendError, BackendLoadError, BackendUnavailableError
 from server.backends.extras import as_decode, as_number, own_extras
 from server.backends.ragged import supports
-from server.backends.torch_engine.device import CpuDevice, CudaDevice, TorchDevice
+from server.backends.torch_engine.device import CpuDevice, CudaDevice, TorchDevice, memory_ran_out
 from server.backends.torch_engine.jpegs import JpegDecoder, decoded_on
 from server.backends.torch_engine.modes import RECORDED, Mode, refuse_mode
 from server.backends.torch_engine.network import DTYPES, PixelNetwork, Precision, pixel_network
@@ -144,9 +143,8 @@ class TorchBackend:
             try:
                 return _all(runner, run, pictures)
             except RuntimeError as error:
-                if not (isinstance(error, torch.OutOfMemoryError) or ran_out_of_memory(error)):
-                    raise
-                if not runner.lower(runner.buckets.fit(min(images, runner.buckets.largest))):
+                size = runner.buckets.fit(min(images, runner.buckets.largest))
+                if not (memory_ran_out(error) and runner.lower(size)):
                     raise
             return _all(runner, run, pictures)
         except (RuntimeError, ValueError) as error:  # torch.OutOfMemoryError is a RuntimeError

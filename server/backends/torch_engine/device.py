@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from server.backends.cuda_process import RECORDING
+from server.backends.cuda_process import RECORDING, ran_out_of_memory
 
 Launch = Callable[[], None]
 
@@ -22,6 +22,11 @@ WARM_UPS = 3  # runs before one is recorded: libraries choose their kernels and 
 _STREAMS = 32  # torch hands out so many on a device, in turns
 _drawing = threading.Lock()
 _living: "weakref.WeakSet[CudaDevice]" = weakref.WeakSet()
+
+
+def memory_ran_out(error: RuntimeError) -> bool:
+    """Of torch's allocator, or of CUDA and its libraries, for which torch has no exception of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or ran_out_of_memory(error)
 
 
 class TorchDevice(Protocol):
@@ -116,7 +121,7 @@ class CudaDevice:
 
     def __init__(self, number: int) -> None:
         self.place = torch.device("cuda", number)
-        self._stream = self._own_stream()
+        self._take_stream()
         self._pool = torch.cuda.graph_pool_handle()
         self._done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         self._marks: dict[str, torch.cuda.Event] = {}
@@ -125,16 +130,15 @@ class CudaDevice:
         """Pinned."""
         return torch.empty(shape, dtype=dtype, pin_memory=True)
 
-    def _own_stream(self) -> torch.cuda.Stream:
+    def _take_stream(self) -> None:
         """One that no living instance has, while there are such: recordings hold all that is asked of their stream."""
         with _drawing:
             taken = {one._stream.cuda_stream for one in _living if one.place == self.place}
             for _ in range(_STREAMS):
-                self._stream = torch.cuda.Stream(self.place)  # type: ignore[no-untyped-call]
+                self._stream: torch.cuda.Stream = torch.cuda.Stream(self.place)  # type: ignore[no-untyped-call]
                 if self._stream.cuda_stream not in taken:
                     break
             _living.add(self)
-            return self._stream
 
     def follow(self) -> None:
         """The instance's queue waits for what the calling thread has asked for so far."""

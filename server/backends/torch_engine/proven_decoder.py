@@ -40,5 +40,5 @@ def proven_decoder(
             if reasons:
                 log.warning("%s on %s: the chip's JPEG engines are not used: %s", engine, device.place, reasons[0])
             return decoder
-    log.warning("%s: %s; without the chip's JPEG engines: %s", told, *reasons)
+    log.warning("%s: %s", told, "; without the chip's JPEG engines: ".join(dict.fromkeys(reasons)))
     return None

@@ -22,10 +22,9 @@ from model_zoo.spec import InputSpec
 from server.backends import Ranked
 from server.backends.batches import sizes_up_to
 from server.backends.buckets import Buckets
-from server.backends.cuda_process import ran_out_of_memory
 from server.backends.errors import BackendError, BackendLoadError
 from server.backends.torch_engine.calls import CALLS
-from server.backends.torch_engine.device import Launch, TorchDevice
+from server.backends.torch_engine.device import Launch, TorchDevice, memory_ran_out
 from server.backends.torch_engine.memory import BatchMemory
 from server.backends.torch_engine.modes import Mode, compiled
 from server.backends.torch_engine.network import PixelNetwork
@@ -195,8 +194,7 @@ class TorchRunner:
                 self._refuse_other_answers(size)
         except RuntimeError as error:
             self._launches.pop(size, None)
-            is_memory = isinstance(error, torch.OutOfMemoryError) or ran_out_of_memory(error)
-            if not (is_memory and self.lower(size)):
+            if not (memory_ran_out(error) and self.lower(size)):
                 raise
             log.warning("no memory for batches of %d pictures: at most %d run together", size, self.buckets.largest)
 
